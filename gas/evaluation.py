@@ -1,0 +1,126 @@
+"""What a search wants, what it proposes and what came of it: objectives, constraints, candidates, evaluations."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gas.architecture import Architecture
+
+UNITS = {
+    "macs": "multiply-adds",
+    "params": "parameters",
+    "latency_ms": "ms per batch",
+    "latency_ms_predicted": "ms per batch, predicted",
+    "seconds": "s",
+}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric to make large or small.
+
+    Args:
+        metric: Name of a metric of an evaluation (`macs`, `latency_ms_predicted`, a proxy's name).
+        maximise: True where more is better.
+    """
+
+    metric: str
+    maximise: bool = False
+
+    def loss(self, metrics: Mapping[str, float]) -> float:
+        """The value with its sign turned so that less is better; NaN where the metric is absent."""
+        value = metrics.get(self.metric, math.nan)
+        return -value if self.maximise else value
+
+    def __str__(self) -> str:
+        return f"{'maximise' if self.maximise else 'minimise'} {self.metric}"
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Bounds on a metric; both ends belong to what is allowed.
+
+    Args:
+        metric: Name of the bounded metric.
+        low: Least allowed value.
+        high: Greatest allowed value.
+        of: Where not empty: the bounds are multiples of this reference design's own value of the metric.
+    """
+
+    metric: str
+    low: float = -math.inf
+    high: float = math.inf
+    of: str = ""
+
+    def resolved(self, reference: float) -> Constraint:
+        """The absolute constraint that this one means where the reference design measures `reference`."""
+        return Constraint(self.metric, self.low * reference, self.high * reference) if self.of else self
+
+    def violation(self, value: float) -> float:
+        """How far outside the bounds, as a share of the bound passed; 0 inside; NaN for an unknown value."""
+        if math.isnan(value):
+            return math.nan
+        if value > self.high:
+            return (value - self.high) / abs(self.high) if self.high else math.inf
+        if value < self.low:
+            return (self.low - value) / abs(self.low) if self.low else math.inf
+        return 0.0
+
+    def __str__(self) -> str:
+        of = f" x {self.of}" if self.of else ""
+        parts = [f">= {self.low:g}{of}"] * (self.low > -math.inf) + [f"<= {self.high:g}{of}"] * (self.high < math.inf)
+        return f"{self.metric} {' and '.join(parts)}"
+
+
+class Status(enum.StrEnum):
+    """What became of a candidate."""
+
+    OK = "ok"
+    INFEASIBLE = "infeasible"
+    DUPLICATE = "duplicate"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A proposed architecture.
+
+    Args:
+        number: Count within the run, from 0.
+        architecture: The design.
+        origin: How it was made: the generator's words (`random`, `mutation of 12`).
+        decisions: Value per decision path, as the generator chose them.
+    """
+
+    number: int
+    architecture: Architecture
+    origin: str = ""
+    decisions: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of a candidate.
+
+    Args:
+        candidate: The candidate.
+        status: Outcome.
+        metrics: Value per metric name; costs are there whatever the outcome, proxies only where it is `ok`.
+        reason: Why it failed or is infeasible; empty otherwise.
+        seconds: Worker time spent on it.
+    """
+
+    candidate: Candidate
+    status: Status
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """True where every metric asked for is there."""
+        return self.status is Status.OK

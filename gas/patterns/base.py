@@ -1,0 +1,240 @@
+"""What a design pattern is, and what flows from one to the next.
+
+Shapes (used in all pattern files): B batch, N tokens, C channels, H and W the grid's sides in tokens or pixels,
+W also the number of mask units (said where it is used), K heads, D channels per head.
+
+Three layouts carry features between patterns:
+    map         (B, C, H, W)
+    tokens      (B, N, C), row by row
+    unrolled    (B, N, C), ordered so that the members of every later 2 x 2 group lie N/4 apart (patterns/layouts.py)
+A pattern says which it reads; the planner puts a conversion only where the layout must change.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import pydantic
+from torch import nn
+
+from gas.architecture import Spec
+from gas.errors import DesignError
+from gas.registry import Registry
+
+KINDS = ("stem", "entry", "block", "token_mixer", "channel_mixer", "head")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Marks an option that holds a pattern of the given kind."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class Width:
+    """Marks an option that counts channels: it shrinks when a design is trained at reduced width."""
+
+    multiple: int = 4
+
+
+class Options(pydantic.BaseModel):
+    """Options of one pattern: frozen, strict about types, no unknown keys."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Exact cost of a part for one image.
+
+    Args:
+        macs: Multiply-adds of convolutions, linear layers and matrix products (norms, activations, pooling and
+            softmax are 0, as in the papers' "FLOPs").
+        params: Learned numbers.
+    """
+
+    macs: int = 0
+    params: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.macs + other.macs, self.params + other.params)
+
+    def __mul__(self, times: int) -> Cost:
+        return Cost(self.macs * times, self.params * times)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What is known about the features between two patterns.
+
+    Args:
+        dim: Channels.
+        grid: (H, W).
+        layout: `map`, `tokens` or `unrolled`; `vector` after the head.
+        target: Width that the next block must give out (the stage's `dim`).
+        pool: Side of a pooling that an entry has left to the next block; 1 for none.
+        scale: Stem tokens per token, along a side: the product of all poolings since the stem.
+        lag: True where the next block keeps the attention scope of the block before it.
+        scope: The last attention's scope: a token mixer without widths, or None.
+        fresh: True until the stage has a block.
+    """
+
+    dim: int
+    grid: tuple[int, int]
+    layout: str = "map"
+    target: int = 0
+    pool: int = 1
+    scale: int = 1
+    lag: bool = False
+    scope: Spec | None = None
+    fresh: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """H x W."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def pooled_grid(self) -> tuple[int, int]:
+        """The grid after the pending pooling."""
+        return self.grid[0] // self.pool, self.grid[1] // self.pool
+
+    def but(self, **changes: Any) -> Flow:
+        """A copy with changes."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module not yet made: its class and arguments (which may hold Parts). Building and export both read it.
+
+    Args:
+        cls: The module's class.
+        args: Keyword arguments; those under the empty name are positional.
+    """
+
+    cls: Callable[..., nn.Module]
+    args: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def of(cls, module: Callable[..., nn.Module], **args: Any) -> Part:
+        """A Part from keywords."""
+        return cls(module, args)
+
+    def build(self) -> nn.Module:
+        """The module, the Parts among its arguments built first."""
+        args = {k: _built(v) for k, v in self.args.items()}
+        return self.cls(*args.pop("", ()), **args)
+
+
+def _built(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.build()
+    return [_built(v) for v in value] if isinstance(value, list) else value
+
+
+class Pattern(ABC):
+    """One design pattern: stateless; a single instance is registered under the file's name.
+
+    Class attributes:
+        kind: One of KINDS: which slot of a design it may fill.
+        Options: Its options.
+        fused: For entries: True where the entry is carried out by the block after it and has no module.
+    """
+
+    name: ClassVar[str] = ""
+    kind: ClassVar[str]
+    Options: ClassVar[type[Options]]
+    fused: ClassVar[bool] = False
+
+    def reads(self, options: Any, flow: Flow) -> tuple[str, ...]:
+        """Layouts that the part can read, the preferred one first."""
+        return ("map",)
+
+    def settle(self, options: Any, flow: Flow) -> Any:
+        """The options in force where the part stands (`flow` may bear on them: Hiera's lag), for people to read.
+
+        The methods below take the options as written, and settle them themselves.
+        """
+        return options
+
+    def groups(self, options: Any, flow: Flow) -> int:
+        """How many nested 2 x 2 groups the part needs at the head of the unrolled order."""
+        return 0
+
+    def scope(self, options: Any) -> Spec | None:
+        """For token mixers: how far a token sees, as a mixer without widths; None where that means nothing."""
+        return None
+
+    def with_scope(self, options: Any, scope: Spec) -> Spec:
+        """For token mixers that have a scope: this mixer's widths with another's scope."""
+        return scope
+
+    @abstractmethod
+    def after(self, options: Any, flow: Flow) -> Flow:
+        """The flow behind the part; raises DesignError (path relative to the part) where it cannot stand there."""
+
+    @abstractmethod
+    def cost(self, options: Any, flow: Flow) -> Cost:
+        """Exact cost where `flow` comes in, in inference form."""
+
+    @abstractmethod
+    def part(self, options: Any, flow: Flow) -> Part:
+        """The module to build where `flow` comes in."""
+
+
+PATTERNS: Registry[Pattern] = Registry("pattern", "gas.patterns")
+
+
+def register(name: str) -> Callable[[type[Pattern]], type[Pattern]]:
+    """Class decorator: enters one instance of the pattern under `name`, which is also its file's name."""
+
+    def enter(cls: type[Pattern]) -> type[Pattern]:
+        cls.name = name
+        PATTERNS.register(name)(cls())
+        return cls
+
+    return enter
+
+
+def pattern_of(spec: Spec) -> Pattern:
+    """The pattern that a Spec names."""
+    return PATTERNS.get(spec.pattern)
+
+
+@lru_cache(maxsize=100_000)
+def options_of(spec: Spec) -> Any:
+    """A Spec's options as its pattern's typed options; DesignError naming the first option that is wrong."""
+    pattern = pattern_of(spec)
+    try:
+        return pattern.Options(**spec.options)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        got = "" if first["type"] == "missing" else f" (got {first['input']!r})"
+        raise DesignError(where, f"{first['msg']}{got}") from error
+
+
+def nested(spec: Spec) -> tuple[Pattern, Any]:
+    """The pattern of a nested Spec and its typed options."""
+    return pattern_of(spec), options_of(spec)
+
+
+def within(option: str, error: DesignError) -> DesignError:
+    """The error of a nested part, its path seen from the part that holds it."""
+    return DesignError(f"{option}.{error.where}" if error.where else option, error.problem)
+
+
+def linear_cost(times: int, dim_in: int, dim_out: int, *, bias: bool = True) -> Cost:
+    """A linear layer applied to `times` vectors."""
+    return Cost(times * dim_in * dim_out, dim_in * dim_out + dim_out * bias)
+
+
+def norm_cost(dim: int) -> Cost:
+    """A layer norm: no macs by convention, 2 params per channel."""
+    return Cost(0, 2 * dim)

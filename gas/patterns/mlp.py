@@ -1,0 +1,65 @@
+"""The transformer's channel mixer: two linear layers with a GELU between them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from gas.errors import DesignError
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, linear_cost, register
+
+
+class Mlp(nn.Module):
+    """Linear C -> hidden, GELU, linear hidden -> C; biased."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, C) -> (B, N, C)."""
+        return self.fc2(self.act(self.fc1(x)))
+
+
+class MlpOptions(Options):
+    """Options of mlp."""
+
+    ratio: Annotated[float, Field(gt=0, le=16, description="hidden width as a multiple of the block's width")] = 4.0
+
+
+@register("mlp")
+class MlpPattern(Pattern):
+    """Two biased linear layers with a GELU.
+
+    Source: Vaswani et al., arXiv 1706.03762, section 3.3, with GELU as in ViT, arXiv 2010.11929.
+    """
+
+    kind = "channel_mixer"
+    Options = MlpOptions
+
+    def reads(self, options: MlpOptions, flow: Flow) -> tuple[str, ...]:
+        """Tokens in any order."""
+        return ("tokens", "unrolled")
+
+    def after(self, options: MlpOptions, flow: Flow) -> Flow:
+        """Shapes stay."""
+        if _hidden(options, flow.dim) < 1:
+            raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 hidden channel")
+        return flow
+
+    def cost(self, options: MlpOptions, flow: Flow) -> Cost:
+        """Two linear layers over all tokens."""
+        hidden = _hidden(options, flow.dim)
+        return linear_cost(flow.tokens, flow.dim, hidden) + linear_cost(flow.tokens, hidden, flow.dim)
+
+    def part(self, options: MlpOptions, flow: Flow) -> Part:
+        """An Mlp."""
+        return Part.of(Mlp, dim=flow.dim, hidden=_hidden(options, flow.dim))
+
+
+def _hidden(options: MlpOptions, dim: int) -> int:
+    return int(dim * options.ratio)

@@ -1,0 +1,212 @@
+"""The one walk over an architecture that building, counting, showing and exporting all read.
+
+It places every block of a design in order: what comes in, what goes out, what it costs, which layout conversions
+stand before it. `place` is also the step that the tables of a search space are made of, so a design costs the same
+however it was reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from gas.architecture import Architecture, Spec
+from gas.errors import DesignError
+from gas.patterns.base import Cost, Flow, Part, Pattern, nested, within
+from gas.patterns.layouts import Reroll, ToMap, ToTokens, Unroll
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A pattern at its place in a design.
+
+    Args:
+        path: Where the design says so: `stem`, `stages[1].blocks[0]`, `head`.
+        stage: Index of the stage; None for stem and head.
+        pattern: The pattern.
+        options: Its options as written.
+        before: What comes in (after any conversion).
+        after: What goes out.
+        cost: Exact cost for one image.
+        conversions: Layout conversions that stand before it.
+    """
+
+    path: str
+    stage: int | None
+    pattern: Pattern
+    options: Any
+    before: Flow
+    after: Flow
+    cost: Cost
+    conversions: tuple[Part, ...] = ()
+
+    @property
+    def settled(self) -> Any:
+        """The options in force here."""
+        return self.pattern.settle(self.options, self.before)
+
+    def part(self) -> Part:
+        """The module to build."""
+        return self.pattern.part(self.options, self.before)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole design, placed.
+
+    Args:
+        placed: Stem, blocks and head, in order.
+        maps: Per stage, the conversions that turn its last features into a (B, C, H, W) map.
+        ends: Per stage, the flow at its end.
+    """
+
+    placed: tuple[Placed, ...]
+    maps: tuple[tuple[Part, ...], ...]
+    ends: tuple[Flow, ...]
+
+    @property
+    def cost(self) -> Cost:
+        """Sum over all parts."""
+        return sum((p.cost for p in self.placed), Cost())
+
+    @property
+    def blocks(self) -> tuple[Placed, ...]:
+        """The blocks alone."""
+        return tuple(p for p in self.placed if p.stage is not None)
+
+
+def start(resolution: int, channels: int) -> Flow:
+    """The image: a map of `channels` x resolution x resolution."""
+    return Flow(dim=channels, grid=(resolution, resolution))
+
+
+def enter(entry: Spec | None, dim: int, flow: Flow) -> Flow:
+    """The flow with which the first block of a stage is reached, for entries that the block carries out."""
+    flow = flow.but(target=dim, fresh=True)
+    if entry is None:
+        return flow
+    pattern, options = nested(entry)
+    try:
+        return pattern.after(options, flow)
+    except DesignError as error:
+        raise within("entry", error) from error
+
+
+@lru_cache(maxsize=200_000)
+def place(spec: Spec, flow: Flow) -> tuple[Cost, Flow, Flow]:
+    """Cost of a part where `flow` comes in, the flow as the part reads it, and the flow behind it.
+
+    DesignError (path relative to the part) where it cannot stand there.
+    """
+    pattern, options = nested(spec)
+    flow = _readable(pattern, options, flow)
+    after = pattern.after(options, flow).but(fresh=False)
+    return pattern.cost(options, flow), flow, after
+
+
+def leave(dim: int, flow: Flow) -> Flow:
+    """The flow at the end of a stage; DesignError where no block has made it what the stage promises."""
+    if flow.fresh:
+        raise DesignError("blocks", "the stage has no block")
+    if flow.dim != dim:
+        raise DesignError("blocks", f"no block changes the width from {flow.dim} to the stage's dim {dim}")
+    return flow.but(lag=False)
+
+
+@lru_cache(maxsize=4_096)
+def plan(architecture: Architecture) -> Plan:
+    """Places every part of a design; DesignError with the full path where one cannot stand."""
+    steps: list[tuple[str, int | None, Spec, Flow, Flow, Flow, Cost]] = []
+    flow = start(architecture.resolution, architecture.channels)
+
+    def put(path: str, stage: int | None, spec: Spec, flow: Flow) -> Flow:
+        try:
+            cost, read, after = place(spec, flow)
+        except DesignError as error:
+            raise within(path, error) from error
+        steps.append((path, stage, spec, flow, read, after, cost))
+        return after
+
+    flow = put("stem", None, architecture.stem, flow)
+    ends = []
+    for i, stage in enumerate(architecture.stages):
+        try:
+            flow = enter(stage.entry, stage.dim, flow)
+            for j, group in enumerate(stage.blocks):
+                for _ in range(group.depth):
+                    flow = put(f"stages[{i}].blocks[{j}]", i, group.block, flow)
+            flow = leave(stage.dim, flow)
+        except DesignError as error:
+            raise (error if error.where.startswith("stages[") else within(f"stages[{i}]", error)) from error
+        ends.append(flow)
+    put("head", None, architecture.head, flow)
+    return _arrange(steps, ends)
+
+
+def _readable(pattern: Pattern, options: Any, flow: Flow) -> Flow:
+    layouts = pattern.reads(options, flow)
+    if flow.layout in layouts:
+        return flow
+    if not layouts:
+        raise DesignError("", "its mixers read no layout in common")
+    return flow.but(layout=layouts[0])
+
+
+def _arrange(steps: list, ends: list[Flow]) -> Plan:
+    """Fills in the layout conversions, which need to know how many groups each unrolled stretch is made of."""
+    groups = list(_groups(steps))
+    placed, left, maps = [], [0] * len(steps), []
+    for k, (path, stage, spec, flow, read, after, cost) in enumerate(steps):
+        pattern, options = nested(spec)
+        came_with = left[k - 1] if k else 0
+        conversions = convert(flow.layout, read.layout, flow.grid, came_with, groups[k])
+        left[k] = (groups[k] - _halvings(read, after)) if after.layout == "unrolled" else 0
+        placed.append(Placed(path, stage, pattern, options, read, after, cost, conversions))
+        last_of_stage = stage is not None and steps[k + 1][1] != stage
+        if last_of_stage:
+            maps.append(convert(after.layout, "map", after.grid, left[k], 0))
+    return Plan(tuple(placed), tuple(maps), tuple(ends))
+
+
+def _groups(steps: list) -> Iterator[int]:
+    """Per step: 2 x 2 groups left in the unrolled order that it reads; 0 where it reads another layout."""
+    needed = [0] * (len(steps) + 1)
+    for k in reversed(range(len(steps))):
+        _, _, spec, _, read, after, _ = steps[k]
+        if read.layout != "unrolled":
+            continue
+        pattern, options = nested(spec)
+        goes_on = k + 1 < len(steps) and after.layout == "unrolled" and steps[k + 1][4].layout == "unrolled"
+        later = needed[k + 1] + _halvings(read, after) if goes_on else 0
+        needed[k] = max(pattern.groups(options, read), later)
+    seen = 0
+    for k, (_, _, _, flow, read, _, _) in enumerate(steps):
+        if read.layout != "unrolled":
+            seen = 0
+        elif flow.layout != "unrolled":
+            seen = needed[k]
+        else:  # the stretch goes on: what it began with, less the poolings since
+            seen -= _halvings(steps[k - 1][4], steps[k - 1][5])
+        yield seen
+
+
+def _halvings(before: Flow, after: Flow) -> int:
+    return (after.scale // before.scale).bit_length() - 1
+
+
+def convert(source: str, target: str, grid: tuple[int, int], groups: int, wanted: int) -> tuple[Part, ...]:
+    """Parts that turn one layout into another; `groups` of the unrolled order given, `wanted` of the one made."""
+    if source == target:
+        return ()
+    parts = []
+    if source == "unrolled" and groups:
+        parts.append(Part.of(Reroll, grid=grid, groups=groups))
+    if source == "map":
+        parts.append(Part.of(ToTokens))
+    if target == "map":
+        parts.append(Part.of(ToMap, grid=grid))
+    if target == "unrolled":
+        parts.append(Part.of(Unroll, grid=grid, groups=wanted))
+    return tuple(parts)

@@ -1,0 +1,69 @@
+"""Names for the things that a YAML file or a command may call for: one table per role, filled by decoration.
+
+A table is filled by importing the modules of one package, each of which registers what it defines under the
+module's own name. So adding a pattern, generator, proxy or target is adding one file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from gas.errors import unknown
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """A table from registered name to the thing registered.
+
+    Args:
+        role: What the table holds, for messages ("generator").
+        package: Dotted name of the package whose modules fill the table; they are imported at the first look-up.
+    """
+
+    def __init__(self, role: str, package: str) -> None:
+        self.role = role
+        self._package = package
+        self._table: dict[str, T] = {}
+        self._filled = False
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator that enters a thing under `name`; the same name twice raises ValueError."""
+
+        def enter(thing: T) -> T:
+            if name in self._table:
+                raise ValueError(f"{self.role} {name!r} is registered twice")
+            self._table[name] = thing
+            return thing
+
+        return enter
+
+    def get(self, name: str) -> T:
+        """The thing registered as `name`; UnknownNameError with the nearest name where there is none."""
+        self._fill()
+        if name not in self._table:
+            raise unknown(self.role, name, self._table)
+        return self._table[name]
+
+    def names(self) -> list[str]:
+        """All registered names, sorted."""
+        self._fill()
+        return sorted(self._table)
+
+    def __contains__(self, name: object) -> bool:
+        self._fill()
+        return name in self._table
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def _fill(self) -> None:
+        if self._filled:
+            return
+        self._filled = True
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self._package}.{module.name}")

@@ -1,0 +1,206 @@
+"""A whole file of the language: what it says beside the design itself, and the typed tree of the design."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from gas.errors import describe, nearest
+from gas.evaluation import Constraint, Objective
+from gas.space.expressions import Expression, ExpressionError, parse_expression
+from gas.space.loader import BROKEN, INPUT_KEYS, POSITIVE, TreeReader
+from gas.space.text import Mark, Problems, parse, quantity
+from gas.space.tree import Fixed, OptionType, Tree
+
+KEYS = ("name", "about", "input", "stem", "stages", "head", "objectives", "constraints", "rules", "published")
+REQUIRED = ("input", "stem", "stages", "head")
+# What a space may bound or optimise -> the metric's name in an evaluation.
+METRICS = {"macs": "macs", "params": "params", "latency": "latency_ms", "proxy": "proxy"}
+PUBLISHED_KEYS = ("params", "macs", "top1", "resolution", "distilled", "source", "differs", "verified", "code")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file, read.
+
+    Args:
+        file: Where it came from, for messages.
+        name: Its name.
+        about: What it is, in words.
+        tree: The design or space itself.
+        objectives: What a search shall optimise, in order; metric names as in METRICS.
+        constraints: Bounds; those with `of` are multiples of another design's value.
+        published: What its source published: params, macs, top1, ...
+        places: (line, column) by path, for problems that show later.
+    """
+
+    file: str
+    name: str
+    about: str
+    tree: Tree
+    objectives: tuple[Objective, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    published: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def place(self, path: str) -> tuple[int, int]:
+        """(line, column) of a path, or of the nearest one above it that the file holds."""
+        while path and path not in self.places:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self.places.get(path, (1, 1))
+
+
+def read_document(text: str, file: str) -> Document:
+    """Reads a file's text; SpaceError with all its problems."""
+    root, problems = parse(text, file)
+    reader = TreeReader(problems)
+    entries = reader.mapping(root, KEYS, REQUIRED)
+    name, about = (_text(entries.get(key), problems) for key in ("name", "about"))
+    parts = _design(entries, reader, problems)
+    rules = _rules(entries.get("rules"), problems)
+    objectives = _objectives(entries.get("objectives"), reader, problems)
+    constraints = _constraints(entries.get("constraints"), reader, problems)
+    published = _published(entries.get("published"), reader, problems)
+    needed = _referred_paths(reader, rules, problems)
+    problems.check()
+    tree = Tree(*parts, reader.decisions(), tuple(rule for _, rule in rules), needed)
+    return Document(file, name, about, tree, objectives, constraints, published, _places(root))
+
+
+def _design(entries: dict[str, Mark], reader: TreeReader, problems: Problems) -> tuple:
+    inputs = reader.mapping(entries["input"], INPUT_KEYS, ("resolution",)) if "input" in entries else {}
+    resolution = reader.leaf(inputs["resolution"], POSITIVE, "input.resolution") if "resolution" in inputs else BROKEN
+    channels = Fixed("input.channels", 3)
+    if "channels" in inputs:
+        channels = reader.leaf(inputs["channels"], POSITIVE, "input.channels")
+    stem = head = BROKEN
+    stages = []
+    if "stem" in entries:
+        stem = reader.leaf(entries["stem"], OptionType(None, "stem"), "stem")
+    if "stages" in entries:
+        mark = entries["stages"]
+        if isinstance(mark.value, list) and mark.value:
+            stages = [reader.stage(m, f"stages[{i}]") for i, m in enumerate(mark.value)]
+        else:
+            problems.add(mark, describe(mark.plain(), "a list of stages"))
+    if "head" in entries:
+        head = reader.leaf(entries["head"], OptionType(None, "head"), "head")
+    return resolution, channels, stem, tuple(stages), head
+
+
+def _text(mark: Mark | None, problems: Problems) -> str:
+    if mark is None:
+        return ""
+    if not isinstance(mark.value, str):
+        problems.add(mark, describe(mark.plain(), "text"))
+        return ""
+    return mark.value.strip()
+
+
+def _rules(mark: Mark | None, problems: Problems) -> list[tuple[Mark, Expression]]:
+    if mark is None:
+        return []
+    if not isinstance(mark.value, list):
+        problems.add(mark, describe(mark.plain(), "a list of comparisons such as 'stages[1].dim >= stages[0].dim'"))
+        return []
+    rules = []
+    for item in mark.value:
+        try:
+            rule = parse_expression(str(item.plain()))
+        except ExpressionError as error:
+            problems.add(item, str(error))
+            continue
+        if not rule.paths:
+            problems.add(item, f"{rule.text!r} refers to no path, so it decides nothing")
+            continue
+        rules.append((item, rule))
+    return rules
+
+
+def _objectives(mark: Mark | None, reader: TreeReader, problems: Problems) -> tuple[Objective, ...]:
+    if mark is None:
+        return ()
+    if not isinstance(mark.value, list) or not mark.value:
+        problems.add(mark, describe(mark.plain(), "a list such as [{maximise: proxy}, {minimise: macs}]"))
+        return ()
+    found: list[Objective] = []
+    for item in mark.value:
+        entries = reader.mapping(item, ("maximise", "minimise"))
+        if len(entries) != 1:
+            problems.add(item, describe(item.plain(), "one of {maximise: METRIC} and {minimise: METRIC}"))
+            continue
+        (direction, metric), *_ = entries.items()
+        if metric.value not in METRICS:
+            problems.add(metric, describe(metric.plain(), f"one of {', '.join(METRICS)}", known=METRICS))
+            continue
+        if any(o.metric == METRICS[metric.value] for o in found):
+            problems.add(metric, f"{metric.value!r} stands twice")
+        found.append(Objective(METRICS[metric.value], direction == "maximise"))
+    return tuple(found)
+
+
+def _constraints(mark: Mark | None, reader: TreeReader, problems: Problems) -> tuple[Constraint, ...]:
+    if mark is None:
+        return ()
+    found = []
+    for metric, bounds in reader.mapping(mark, METRICS).items():
+        entries = reader.mapping(bounds, ("max", "min", "of"))
+        numbers = {}
+        for end in ("min", "max"):
+            if end in entries:
+                numbers[end] = quantity(entries[end].value)
+                if numbers[end] is None or numbers[end] < 0:
+                    text = describe(entries[end].plain(), "a number not below 0, such as 12.7M, 2.2G or 10ms")
+                    problems.add(entries[end], text)
+        of = _text(entries.get("of"), problems)
+        if entries and not numbers:
+            problems.add(bounds, "expected `max`, `min` or both")
+        if None in numbers.values():
+            continue
+        if numbers.get("min", 0.0) > numbers.get("max", math.inf):
+            problems.add(bounds, f"min {numbers['min']:g} is above max {numbers['max']:g}")
+        found.append(Constraint(METRICS[metric], numbers.get("min", -math.inf), numbers.get("max", math.inf), of))
+    return tuple(found)
+
+
+def _published(mark: Mark | None, reader: TreeReader, problems: Problems) -> dict[str, Any]:
+    if mark is None:
+        return {}
+    result = {}
+    for key, item in reader.mapping(mark, PUBLISHED_KEYS).items():
+        value = item.plain()
+        if key in ("params", "macs", "top1", "resolution"):
+            value = quantity(value)
+            if value is None:
+                problems.add(item, describe(item.plain(), "a number such as 27.9M"))
+        result[key] = value
+    return result
+
+
+def _referred_paths(reader: TreeReader, rules: list[tuple[Mark, Expression]], problems: Problems) -> frozenset[str]:
+    """The paths to remember while unfolding; notes references to what does not exist or stands later."""
+    order = {path: i for i, path in enumerate(reader.paths)}
+    needed = set()
+    references = [*reader.ties, *((mark, path, len(order)) for mark, rule in rules for path in rule.paths)]
+    for mark, path, before in references:
+        known = path
+        if known not in order:  # an option left at its default, or `pattern`: it is read off the pattern above
+            known = path.rpartition(".")[0]
+            if known not in order:
+                near = nearest(path, order)
+                hint = f"; did you mean {near!r}?" if near else ""
+                problems.add(mark, f"the path {path!r} does not exist in this file{hint}")
+                continue
+        if order[known] >= before:
+            problems.add(mark, f"{path!r} stands later in the file; a value may only refer to what stands before it")
+        needed.add(known)
+    return frozenset(needed)
+
+
+def _places(mark: Mark) -> dict[str, tuple[int, int]]:
+    places = {mark.path: (mark.line, mark.column)}
+    inner = mark.value.values() if isinstance(mark.value, dict) else mark.value if isinstance(mark.value, list) else ()
+    for value in inner:
+        places |= _places(value)
+    return places

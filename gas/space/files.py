@@ -1,0 +1,128 @@
+"""Finding and loading spaces and designs by name or path.
+
+A name may be a path, a bundled space (`turbovit.yaml`, `turbovit`), or a bundled design (`zoo/hiera_tiny`,
+`hiera_tiny`). A path that exists wins over a bundled file of the same name.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from functools import lru_cache
+from pathlib import Path
+
+from gas.architecture import Architecture
+from gas.errors import SpaceError, nearest
+from gas.evaluation import Constraint
+from gas.plan import plan
+from gas.space.document import Document, read_document
+from gas.space.space import SearchSpace
+from gas.space.tables import COSTS
+
+SUFFIXES = (".yaml", ".yml")
+
+
+def bundled_folder() -> Path:
+    """The folder of bundled spaces: inside the installed package, or beside it in a checkout."""
+    inside = Path(str(importlib.resources.files("gas"))) / "search_spaces"
+    return inside if inside.is_dir() else inside.parent.parent / "search_spaces"
+
+
+def bundled() -> dict[str, Path]:
+    """Bundled files by name: `turbovit`, `tiny`, `zoo/hiera_tiny`, ..."""
+    folder = bundled_folder()
+    return {p.relative_to(folder).with_suffix("").as_posix(): p for p in sorted(folder.rglob("*.yaml"))}
+
+
+def find(name: str | Path, *, design: bool = False) -> Path:
+    """The file that a name or path means; SpaceError naming the nearest where there is none.
+
+    Args:
+        name: Path or bundled name.
+        design: Look in the zoo first: `turbovit` then means the published design, not the space.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise SpaceError([f"{name}: got a folder; expected a YAML file"])
+    known = bundled()
+    plain = path.with_suffix("").as_posix() if path.suffix in SUFFIXES else path.as_posix()
+    order = (f"zoo/{plain}", plain) if design else (plain, f"zoo/{plain}")
+    for candidate in order:
+        if candidate in known:
+            return known[candidate]
+    near = nearest(plain, [*known, *(k.removeprefix("zoo/") for k in known)])
+    hint = f"; did you mean {near!r}?" if near else ""
+    raise SpaceError([f"{name}: no such file, and no bundled space or design of that name{hint}"])
+
+
+def load_space(name: str | Path) -> SearchSpace:
+    """A search space (or a design: a space with one member) from a path or bundled name.
+
+    Raises:
+        SpaceError: The file does not exist or is wrong; holds every problem with its line and column.
+    """
+    path = find(name)
+    return space_from_text(_read(path), _shown(path), folder=path.parent)
+
+
+def load(name: str | Path) -> Architecture:
+    """A single design from a path or bundled name (`hiera_tiny`); SpaceError where something is left to decide."""
+    path = find(name, design=True)
+    return design_from_text(_read(path), _shown(path), folder=path.parent, stem=path.stem)
+
+
+def design_from_text(text: str, file: str = "<text>", *, folder: Path | None = None, stem: str = "") -> Architecture:
+    """A single design from YAML text."""
+    space = space_from_text(text, file, folder=folder)
+    if not space.is_design:
+        left = ", ".join(d.path for d in space.decisions[:3])
+        got = f"got a search space with {len(space.decisions)} decisions ({left}, ...)"
+        raise SpaceError([f"{file}: {got}; expected a single design"])
+    design = space.realise(lambda decision, allowed: allowed[0], feasible=False).architecture
+    return Architecture.from_dict(design.to_dict(), space.document.name or stem)
+
+
+def space_from_text(text: str, file: str = "<text>", *, folder: Path | None = None) -> SearchSpace:
+    """A search space from YAML text; `folder` is where relative design names in constraints are looked for first."""
+    document = read_document(text, file)
+    return SearchSpace(document, [_resolved(c, document, folder) for c in document.constraints])
+
+
+def _resolved(constraint: Constraint, document: Document, folder: Path | None) -> Constraint:
+    """A relative bound on macs or params as an absolute one; any reference design is checked to exist."""
+    if not constraint.of:
+        return constraint
+    beside = folder / constraint.of if folder else None
+    try:
+        reference = reference_design(str(beside) if beside and beside.is_file() else constraint.of)
+    except SpaceError as error:
+        key = constraint.metric.removesuffix("_ms")
+        line, column = document.place(f"constraints.{key}.of")
+        text = f"{document.file}:{line}:{column}: constraints.{key}.of: {error}"
+        raise SpaceError([text]) from error
+    if constraint.metric not in COSTS:
+        return constraint
+    return constraint.resolved(getattr(plan(reference).cost, constraint.metric))
+
+
+@lru_cache(maxsize=64)
+def reference_design(name: str) -> Architecture:
+    """`load`, remembered: reference designs are asked for again and again."""
+    return load(name)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SpaceError([f"{path}: cannot be read: {reason}"]) from error
+
+
+def _shown(path: Path) -> str:
+    """The path as the user would write it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
