@@ -27,7 +27,7 @@ _HOMES = {
     "load": "gas.space",
     "load_space": "gas.space",
     "open_run": "gas.run",
-    "search": "gas.run",
+    "search": "gas.session",
 }
 
 __all__ = [

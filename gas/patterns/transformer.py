@@ -101,7 +101,10 @@ class TransformerPattern(Pattern):
         mixer, mixer_options = self._mixer(options, flow)
         channel, channel_options = nested(options.mlp)
         both = channel.reads(channel_options, flow)
-        return tuple(layout for layout in mixer.reads(mixer_options, flow) if layout in both)
+        try:
+            return tuple(layout for layout in mixer.reads(mixer_options, flow) if layout in both)
+        except DesignError as error:
+            raise within("mixer", error) from error
 
     def groups(self, options: TransformerOptions, flow: Flow) -> int:
         """What the token mixer needs."""

@@ -9,11 +9,23 @@ from typing import Any
 from gas.errors import describe, nearest
 from gas.evaluation import Constraint, Objective
 from gas.space.expressions import Expression, ExpressionError, parse_expression
-from gas.space.loader import BROKEN, INPUT_KEYS, POSITIVE, TreeReader
+from gas.space.loader import BROKEN, INPUT_KEYS, POSITIVE, Reference, TreeReader
 from gas.space.text import Mark, Problems, parse, quantity
-from gas.space.tree import Fixed, OptionType, Tree
+from gas.space.tree import Fixed, OptionType, Tree, option_types_cached
 
-KEYS = ("name", "about", "input", "stem", "stages", "head", "objectives", "constraints", "rules", "published")
+KEYS = (
+    "name",
+    "about",
+    "input",
+    "stem",
+    "stages",
+    "head",
+    "objectives",
+    "constraints",
+    "rules",
+    "compare",
+    "published",
+)
 REQUIRED = ("input", "stem", "stages", "head")
 # What a space may bound or optimise -> the metric's name in an evaluation.
 METRICS = {"macs": "macs", "params": "params", "latency": "latency_ms", "proxy": "proxy"}
@@ -31,7 +43,9 @@ class Document:
         tree: The design or space itself.
         objectives: What a search shall optimise, in order; metric names as in METRICS.
         constraints: Bounds; those with `of` are multiples of another design's value.
+        compare: Designs that the chosen one of a search is shown beside.
         published: What its source published: params, macs, top1, ...
+        text: The file's text.
         places: (line, column) by path, for problems that show later.
     """
 
@@ -41,7 +55,9 @@ class Document:
     tree: Tree
     objectives: tuple[Objective, ...] = ()
     constraints: tuple[Constraint, ...] = ()
+    compare: tuple[str, ...] = ()
     published: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def place(self, path: str) -> tuple[int, int]:
@@ -61,11 +77,12 @@ def read_document(text: str, file: str) -> Document:
     rules = _rules(entries.get("rules"), problems)
     objectives = _objectives(entries.get("objectives"), reader, problems)
     constraints = _constraints(entries.get("constraints"), reader, problems)
+    compare = _names(entries.get("compare"), problems)
     published = _published(entries.get("published"), reader, problems)
     needed = _referred_paths(reader, rules, problems)
     problems.check()
     tree = Tree(*parts, reader.decisions(), tuple(rule for _, rule in rules), needed)
-    return Document(file, name, about, tree, objectives, constraints, published, _places(root))
+    return Document(file, name, about, tree, objectives, constraints, compare, published, text, _places(root))
 
 
 def _design(entries: dict[str, Mark], reader: TreeReader, problems: Problems) -> tuple:
@@ -96,6 +113,14 @@ def _text(mark: Mark | None, problems: Problems) -> str:
         problems.add(mark, describe(mark.plain(), "text"))
         return ""
     return mark.value.strip()
+
+
+def _names(mark: Mark | None, problems: Problems) -> tuple[str, ...]:
+    names = () if mark is None else mark.plain()
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+        problems.add(mark, describe(names, "a list of design names such as [zoo/turbovit, hiera_tiny]"))
+        return ()
+    return tuple(names)
 
 
 def _rules(mark: Mark | None, problems: Problems) -> list[tuple[Mark, Expression]]:
@@ -131,7 +156,7 @@ def _objectives(mark: Mark | None, reader: TreeReader, problems: Problems) -> tu
             problems.add(item, describe(item.plain(), "one of {maximise: METRIC} and {minimise: METRIC}"))
             continue
         (direction, metric), *_ = entries.items()
-        if metric.value not in METRICS:
+        if not isinstance(metric.value, str) or metric.value not in METRICS:
             problems.add(metric, describe(metric.plain(), f"one of {', '.join(METRICS)}", known=METRICS))
             continue
         if any(o.metric == METRICS[metric.value] for o in found):
@@ -154,7 +179,7 @@ def _constraints(mark: Mark | None, reader: TreeReader, problems: Problems) -> t
                     text = describe(entries[end].plain(), "a number not below 0, such as 12.7M, 2.2G or 10ms")
                     problems.add(entries[end], text)
         of = _text(entries.get("of"), problems)
-        if entries and not numbers:
+        if isinstance(bounds.value, dict) and not numbers:
             problems.add(bounds, "expected `max`, `min` or both")
         if None in numbers.values():
             continue
@@ -179,23 +204,33 @@ def _published(mark: Mark | None, reader: TreeReader, problems: Problems) -> dic
 
 
 def _referred_paths(reader: TreeReader, rules: list[tuple[Mark, Expression]], problems: Problems) -> frozenset[str]:
-    """The paths to remember while unfolding; notes references to what does not exist or stands later."""
+    """The paths to remember while unfolding; notes references to what does not exist or is decided later."""
     order = {path: i for i, path in enumerate(reader.paths)}
-    needed = set()
-    references = [*reader.ties, *((mark, path, len(order)) for mark, rule in rules for path in rule.paths)]
-    for mark, path, before in references:
-        known = path
-        if known not in order:  # an option left at its default, or `pattern`: it is read off the pattern above
-            known = path.rpartition(".")[0]
-            if known not in order:
-                near = nearest(path, order)
-                hint = f"; did you mean {near!r}?" if near else ""
-                problems.add(mark, f"the path {path!r} does not exist in this file{hint}")
-                continue
-        if order[known] >= before:
-            problems.add(mark, f"{path!r} stands later in the file; a value may only refer to what stands before it")
-        needed.add(known)
+    needed: set[str] = set()
+    references = [Reference(mark, path, "", len(order)) for mark, rule in rules for path in rule.paths]
+    for reference in [*reader.references, *references]:
+        path, at = reference.path, reference.at
+        above, _, option = path.rpartition(".")
+        if path not in order and not _is_option(option, reader.patterns[above]):
+            near = nearest(path, order)
+            hint = f"; did you mean {near!r}?" if near else ""
+            problems.add(reference.mark, f"the path {path!r} does not exist in this file{hint}")
+            continue
+        if reference.slot and reader.paths.get(path) != reference.slot:
+            problems.add(reference.mark, f"{path!r} is not the path of any {reference.slot} that this file writes out")
+            continue
+        # An option that is left at its default somewhere is read off the pattern that it belongs to.
+        known = [path] * (path in order) + [above] * (path not in order or path in reader.left_out)
+        if any(order[p] >= reference.before or at == p or at.startswith((f"{p}.", f"{p}[")) for p in known):
+            text = f"{path!r} is decided later, or not at all; a value may refer only to what is decided before it"
+            problems.add(reference.mark, text)
+            continue
+        needed.update(known)
     return frozenset(needed)
+
+
+def _is_option(name: str, patterns: set[str]) -> bool:
+    return bool(patterns) and (name == "pattern" or any(name in option_types_cached(p) for p in patterns))
 
 
 def _places(mark: Mark) -> dict[str, tuple[int, int]]:

@@ -32,6 +32,7 @@ _COMPARE = {
     ast.NotIn: lambda a, b: a not in b,
 }
 _UNARY = {ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_}
+MAX_LENGTH = 500  # so nothing nests deeper than Python can follow
 _FUNCTIONS = {"min": min, "max": max, "sum": sum, "abs": abs}
 _INDEX = re.compile(r"(?<=[A-Za-z_\]])\.(\d+)(?=[.\[\s)\],]|$)")
 
@@ -57,7 +58,7 @@ class Expression:
         """The value, given a value per path; ExpressionError where it cannot be worked out (a division by 0)."""
         try:
             return self._work_out(values)
-        except (ArithmeticError, TypeError, ValueError) as error:
+        except (ArithmeticError, TypeError, ValueError, MemoryError) as error:
             raise ExpressionError(f"{self.text}: {error}") from error
 
 
@@ -68,12 +69,16 @@ def normal_path(path: str) -> str:
 
 def parse_expression(text: str) -> Expression:
     """Reads an expression; ExpressionError where it is not one."""
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"got an expression of {len(text)} characters; expected at most {MAX_LENGTH}")
+    paths: dict[str, None] = {}
     try:
         tree = ast.parse(normal_path(text), mode="eval")
-    except (SyntaxError, ValueError) as error:
+        work_out = _compile(tree.body, paths)
+    except ExpressionError:
+        raise
+    except (SyntaxError, ValueError, MemoryError) as error:  # MemoryError: CPython's word for too many parentheses
         raise ExpressionError(f"{text!r} is not an expression: {getattr(error, 'msg', error)}") from error
-    paths: dict[str, None] = {}
-    work_out = _compile(tree.body, paths)
     return Expression(text, tuple(paths), work_out)
 
 

@@ -7,6 +7,8 @@ A name may be a path, a bundled space (`turbovit.yaml`, `turbovit`), or a bundle
 from __future__ import annotations
 
 import importlib.resources
+import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from gas.architecture import Architecture
 from gas.errors import SpaceError, nearest
 from gas.evaluation import Constraint
 from gas.plan import plan
-from gas.space.document import Document, read_document
+from gas.space.document import read_document
 from gas.space.space import SearchSpace
 from gas.space.tables import COSTS
 
@@ -41,9 +43,9 @@ def find(name: str | Path, *, design: bool = False) -> Path:
         design: Look in the zoo first: `turbovit` then means the published design, not the space.
     """
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):  # Path.is_file raises where a name is too long
         return path
-    if path.is_dir():
+    if os.path.isdir(path):
         raise SpaceError([f"{name}: got a folder; expected a YAML file"])
     known = bundled()
     plain = path.with_suffix("").as_posix() if path.suffix in SUFFIXES else path.as_posix()
@@ -69,12 +71,12 @@ def load_space(name: str | Path) -> SearchSpace:
 def load(name: str | Path) -> Architecture:
     """A single design from a path or bundled name (`hiera_tiny`); SpaceError where something is left to decide."""
     path = find(name, design=True)
-    return design_from_text(_read(path), _shown(path), folder=path.parent, stem=path.stem)
+    return design_from_text(_read(path), _shown(path), stem=path.stem)
 
 
-def design_from_text(text: str, file: str = "<text>", *, folder: Path | None = None, stem: str = "") -> Architecture:
-    """A single design from YAML text."""
-    space = space_from_text(text, file, folder=folder)
+def design_from_text(text: str, file: str = "<text>", *, stem: str = "") -> Architecture:
+    """A single design from YAML text; its constraints, if it states any, are not looked at."""
+    space = SearchSpace(read_document(text, file))
     if not space.is_design:
         left = ", ".join(d.path for d in space.decisions[:3])
         got = f"got a search space with {len(space.decisions)} decisions ({left}, ...)"
@@ -83,27 +85,47 @@ def design_from_text(text: str, file: str = "<text>", *, folder: Path | None = N
     return Architecture.from_dict(design.to_dict(), space.document.name or stem)
 
 
-def space_from_text(text: str, file: str = "<text>", *, folder: Path | None = None) -> SearchSpace:
-    """A search space from YAML text; `folder` is where relative design names in constraints are looked for first."""
+def space_from_text(
+    text: str,
+    file: str = "<text>",
+    *,
+    folder: Path | None = None,
+    references: Mapping[str, Architecture] | None = None,
+) -> SearchSpace:
+    """A search space from YAML text.
+
+    Args:
+        text: The YAML.
+        file: Its name, for messages.
+        folder: Where the designs that it names (`of`, `compare`) are looked for before the bundled ones.
+        references: Designs by name that are taken instead of looking for files (a run keeps its own).
+    """
     document = read_document(text, file)
-    return SearchSpace(document, [_resolved(c, document, folder) for c in document.constraints])
+    wanted = [(c.of, f"constraints.{c.metric.removesuffix('_ms')}.of") for c in document.constraints if c.of]
+    wanted += [(name, f"compare[{i}]") for i, name in enumerate(document.compare)]
+    found: dict[str, Architecture] = dict(references or {})
+    problems = []
+    for name, path in wanted:
+        try:
+            found[name] = found.get(name) or _reference(name, folder)
+        except SpaceError as error:
+            line, column = document.place(path)
+            problems.append(f"{document.file}:{line}:{column}: {path}: {'; '.join(error.problems)}")
+    if problems:
+        raise SpaceError(problems)
+    return SearchSpace(document, [_resolved(c, found) for c in document.constraints], found)
 
 
-def _resolved(constraint: Constraint, document: Document, folder: Path | None) -> Constraint:
-    """A relative bound on macs or params as an absolute one; any reference design is checked to exist."""
-    if not constraint.of:
+def _reference(name: str, folder: Path | None) -> Architecture:
+    beside = folder / name if folder else None
+    return reference_design(str(beside) if beside and os.path.isfile(beside) else name)
+
+
+def _resolved(constraint: Constraint, references: Mapping[str, Architecture]) -> Constraint:
+    """A relative bound on macs or params as an absolute one; others stay relative until they are measured."""
+    if not constraint.of or constraint.metric not in COSTS:
         return constraint
-    beside = folder / constraint.of if folder else None
-    try:
-        reference = reference_design(str(beside) if beside and beside.is_file() else constraint.of)
-    except SpaceError as error:
-        key = constraint.metric.removesuffix("_ms")
-        line, column = document.place(f"constraints.{key}.of")
-        text = f"{document.file}:{line}:{column}: constraints.{key}.of: {error}"
-        raise SpaceError([text]) from error
-    if constraint.metric not in COSTS:
-        return constraint
-    return constraint.resolved(getattr(plan(reference).cost, constraint.metric))
+    return constraint.resolved(getattr(plan(references[constraint.of]).cost, constraint.metric))
 
 
 @lru_cache(maxsize=64)

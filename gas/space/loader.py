@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -31,20 +32,52 @@ from gas.space.tree import (
 
 DECISION_FORMS = ("choose", "range", "same", "derive")
 POSITIVE = plain_type(Annotated[int, Field(gt=0)])
-DEPTH = plain_type(Annotated[int, Field(ge=0)])
+DEPTH = plain_type(Annotated[int, Field(ge=0, le=1000)])
 INPUT_KEYS = ("resolution", "channels")
 STAGE_KEYS = ("entry", "dim", "blocks")
 BROKEN = Fixed("", None)  # stands in for what could not be read, so that reading goes on to the next problem
 
 
+When = tuple[tuple[str, Any], ...]
+
+
 @dataclass
 class _Draft:
-    """A decision while reading: branches at one path with the same choices become one decision."""
+    """A decision while reading: branches at one path with the same choices become one decision.
+
+    Args:
+        path: Where it stands.
+        choices: Its choices.
+        whens: For each branch that holds it: the (path, choice) pairs that lead there, outermost first.
+    """
 
     path: str
     choices: tuple[Any, ...]
-    when: tuple[tuple[str, Any], ...]
-    branch: str
+    whens: list[When]
+
+    @property
+    def when(self) -> When:
+        """What all its branches have in common."""
+        return tuple(pair for pair in self.whens[0] if all(pair in other for other in self.whens))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A tie, or a path in a derived value.
+
+    Args:
+        mark: Where the file says it.
+        path: The path referred to.
+        at: The path of the value that it decides.
+        before: How many paths had been read by then.
+        slot: Kind of pattern that it must give; None for a plain value.
+    """
+
+    mark: Mark
+    path: str
+    at: str
+    before: int
+    slot: str | None = None
 
 
 class TreeReader:
@@ -53,10 +86,12 @@ class TreeReader:
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
         self.drafts: list[_Draft] = []
-        self.ties: list[tuple[Mark, str, int]] = []  # where it stands, path referred to, decisions read before it
-        self.paths: dict[str, None] = {}  # every path that a tie may name, in reading order
-        self._when: tuple[tuple[str, Any], ...] = ()
-        self._branch = ""
+        self.references: list[Reference] = []
+        self.paths: dict[str, str | None] = {}  # every path that is written, in reading order, with its slot's kind
+        self.patterns: defaultdict[str, set[str]] = defaultdict(set)  # what may stand at a path
+        self.left_out: set[str] = set()  # options that some pattern leaves at their default
+        self._when: When = ()
+        self._above = -1  # number of the decision whose branch is being read
 
     def mapping(self, mark: Mark, allowed: Iterable[str], required: Iterable[str] = ()) -> dict[str, Mark]:
         """The entries of a mapping; notes what is no mapping, unknown keys and missing keys."""
@@ -75,7 +110,7 @@ class TreeReader:
 
     def leaf(self, mark: Mark, kind: OptionType, at: str) -> Any:
         """A node for a plain value, a decision about one, or a pattern in a slot."""
-        self.paths[at] = None
+        self.paths[at] = kind.slot
         form = _decision_form(mark)
         if form is None:
             return self.value(mark, kind, at)
@@ -127,11 +162,12 @@ class TreeReader:
         if name not in fitting:
             self.problems.add(mark.value["pattern"], describe(name, f"one of {', '.join(fitting)}", known=fitting))
             return BROKEN
+        self.patterns[at].add(name)
         return PatternNode(at, name, self._options(mark, name, at, ("pattern",)))
 
     def group(self, mark: Mark, at: str) -> Any:
         """A block group, or a choice among groups."""
-        self.paths[at] = None
+        self.paths[at] = "block"
         if _decision_form(mark) == "choose":
             options = mark.value["choose"].value
             self.mapping(mark, ("choose",))
@@ -157,8 +193,11 @@ class TreeReader:
 
     def decisions(self) -> tuple[Decision, ...]:
         """All decisions read; a path that two branches fill with different choices carries the branch's name."""
-        clashing = {d.path for d in self.drafts for e in self.drafts if e.path == d.path and e is not d}
-        return tuple(Decision(_qualified(d) if d.path in clashing else d.path, d.choices, d.when) for d in self.drafts)
+        names = [draft.path for draft in self.drafts]
+        for name in (lambda d: _qualified(d, 1), lambda d: _qualified(d, None)):
+            twice = {n for n, count in Counter(names).items() if count > 1}
+            names = [name(d) if n in twice else n for n, d in zip(names, self.drafts, strict=True)]
+        return tuple(Decision(name, d.choices, d.when) for name, d in zip(names, self.drafts, strict=True))
 
     def _one_group(self, mark: Mark, kind: OptionType, at: str) -> Any:
         if isinstance(mark.value, dict) and "depth" not in mark.value:
@@ -170,40 +209,43 @@ class TreeReader:
         block = Mark(
             {k: v for k, v in mark.value.items() if k != "depth"}, mark.path, mark.line, mark.column, mark.keys
         )
-        node = self.pattern(block, kind, at)
         depth = self.leaf(mark.value["depth"], DEPTH, f"{at}.depth")
+        node = self.pattern(block, kind, at)
         return GroupNode(at, node, depth) if isinstance(node, PatternNode) else BROKEN
 
     def _options(self, mark: Mark, pattern: str, at: str, also: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:
         types = option_types_cached(pattern)
         required = [name for name, kind in types.items() if kind.required]
         entries = self.mapping(mark, (*also, *types), required)
+        self.left_out |= {f"{at}.{name}" for name in types if name not in entries}
         return tuple((n, self.leaf(m, types[n], f"{at}.{n}")) for n, m in entries.items() if n in types)
 
     def _choice(self, mark: Mark, options: list[Mark], kind: OptionType, at: str, read: Callable | None = None) -> Any:
-        labels = _labels(options)
-        for option, label in zip(options, labels, strict=True):
+        labels = _labels(options, kind.slot is not None)
+        plain = [option.plain() for option in options]
+        for number, option in enumerate(options):
             if _decision_form(option):
                 self.problems.add(option, "a choice may not itself be a decision; list its choices here instead")
-            if not kind.slot and labels.count(label) > 1:
-                self.problems.add(option, f"the choice {label!r} stands twice")
+            if plain[number] in plain[:number]:
+                self.problems.add(option, f"the choice {plain[number]!r} stands twice")
         index = self._enter(at, tuple(labels))
+        outer = self._when, self._above
         nodes = []
         for option, label in zip(options, labels, strict=True):
-            outer = self._when, self._branch
-            self._when, self._branch = (*self._when, (at, label)), str(label)
+            self._when, self._above = (*outer[0], (at, label)), index
             nodes.append((read or self.value)(option, kind, at))
-            self._when, self._branch = outer
+        self._when, self._above = outer
         return Choice(at, index, tuple(nodes))
 
     def _enter(self, path: str, choices: tuple[Any, ...]) -> int:
         """The number of a decision: that of an equal one in another branch, else a new one."""
         for index, draft in enumerate(self.drafts):
-            # 1 and 1.0 and True are equal in Python, but not in a design.
-            if draft.path == path and list(map(repr, draft.choices)) == list(map(repr, choices)):
-                draft.when = tuple(w for w in draft.when if w in self._when)
+            # 1 and 1.0 and True are equal in Python, but not in a design. A decision comes after the one above it.
+            same = draft.path == path and list(map(repr, draft.choices)) == list(map(repr, choices))
+            if same and index > self._above:
+                draft.whens.append(self._when)
                 return index
-        self.drafts.append(_Draft(path, choices, self._when, self._branch))
+        self.drafts.append(_Draft(path, choices, [self._when]))
         return len(self.drafts) - 1
 
     def _range(self, mark: Mark) -> list[Any]:
@@ -216,18 +258,21 @@ class TreeReader:
             self.problems.add(mark, describe(mark.plain(), "numbers"))
             return []
         low, high, step = numbers
-        count = math.floor((high - low) / step + 1e-9) + 1 if step > 0 else 0
-        if count < 1 or count > 10_000:
+        steps = (high - low) / step + 1e-9 if step > 0 else -1
+        if not 0 <= steps < 10_000:
             self.problems.add(mark, describe(mark.plain(), "low <= high and step > 0, and at most 10,000 values"))
             return []
-        return [low + i * step if isinstance(step, int) else round(low + i * step, 10) for i in range(count)]
+        whole = isinstance(step, int)
+        return [low + i * step if whole else round(low + i * step, 10) for i in range(math.floor(steps) + 1)]
 
     def _tie(self, mark: Mark, kind: OptionType, at: str) -> Any:
         if not isinstance(mark.value, str):
             self.problems.add(mark, describe(mark.plain(), "a path such as stages[0].dim"))
             return BROKEN
         source = normal_path(mark.value)
-        self.ties.append((mark, source, len(self.paths)))
+        self.references.append(Reference(mark, source, at, len(self.paths), kind.slot))
+        if kind.slot:
+            self.patterns[at] |= self.patterns[source]
         return Tie(at, source, kind)
 
     def _derived(self, mark: Mark, kind: OptionType, at: str) -> Any:
@@ -239,7 +284,7 @@ class TreeReader:
         except ExpressionError as error:
             self.problems.add(mark, str(error))
             return BROKEN
-        self.ties += [(mark, path, len(self.paths)) for path in expression.paths]
+        self.references += [Reference(mark, path, at, len(self.paths)) for path in expression.paths]
         return Derived(at, expression, kind)
 
 
@@ -249,27 +294,35 @@ def _decision_form(mark: Mark) -> str | None:
     return next((form for form in DECISION_FORMS if form in mark.value), None)
 
 
-def _labels(options: list[Mark]) -> list[Any]:
+def _labels(options: list[Mark], patterns: bool) -> list[Any]:
     """A name for each choice: a plain value itself, a pattern by its name, numbered where it stands twice."""
     raw = []
     for option in options:
         value = option.plain()
-        if isinstance(value, dict):
+        if patterns and isinstance(value, dict):
             value = value.get("pattern")
         raw.append("none" if value is None else value)
-    patterns = [isinstance(o.value, dict) for o in options]
-    return [
-        f"{label}#{raw[: i + 1].count(label)}" if patterns[i] and raw.count(label) > 1 else label
-        for i, label in enumerate(raw)
-    ]
+    if not patterns:
+        return raw
+    return [f"{label}#{raw[: i + 1].count(label)}" if raw.count(label) > 1 else label for i, label in enumerate(raw)]
 
 
-def _qualified(draft: _Draft) -> str:
-    """`a.mixer.kernel` -> `a.mixer(conv).kernel`: the branch named where it was chosen."""
-    if not draft.when:
-        return draft.path
-    above = draft.when[-1][0]
-    return f"{above}({draft.branch}){draft.path.removeprefix(above)}"
+def _qualified(draft: _Draft, levels: int | None) -> str:
+    """`a.mixer.kernel` -> `a.mixer(conv).kernel`: the branch named where it was chosen.
+
+    Args:
+        draft: The decision.
+        levels: How many of the choices that lead to it are named, innermost first; None for all.
+    """
+    labels: dict[str, dict[str, None]] = {}
+    for when in draft.whens:
+        for path, label in when:
+            labels.setdefault(path, {})[str(label)] = None
+    text, rest = "", draft.path
+    for path in sorted(labels, key=len)[-levels if levels else 0 :]:
+        head = path.removeprefix(draft.path[: len(draft.path) - len(rest)])
+        text, rest = f"{text}{head}({'|'.join(labels[path])})", rest.removeprefix(head)
+    return text + rest
 
 
 def _literals(error: Any) -> list[str]:

@@ -45,6 +45,7 @@ def json_schema() -> dict[str, Any]:
             "rules": {"type": "array", "items": {"type": "string"}, "description": "comparisons between values"},
             "objectives": {"type": "array", "minItems": 1, "items": {"anyOf": [_goal("maximise"), _goal("minimise")]}},
             "constraints": _object({metric: _bounds() for metric in METRICS}),
+            "compare": {"type": "array", "items": {"type": "string"}, "description": "designs to show a choice beside"},
             "published": _object({key: {} for key in PUBLISHED_KEYS}),
         },
         "$defs": {kind: _kind(kind) for kind in KINDS},

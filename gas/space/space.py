@@ -15,7 +15,7 @@ from gas.architecture import Architecture
 from gas.errors import DesignError, SpaceError, describe
 from gas.evaluation import Constraint, Objective
 from gas.space.document import Document
-from gas.space.tables import COSTS, Chain, Table, TooLargeError, cheapest
+from gas.space.tables import COSTS, MAX_ROWS, Chain, Table, TooLargeError, cheapest
 from gas.space.tree import Decision
 
 Choose = Callable[[Decision, tuple], Any]
@@ -55,22 +55,32 @@ class SearchSpace:
     Args:
         document: The file that says it.
         constraints: Its constraints, those on macs and params resolved to absolute numbers.
+        references: The designs that the file speaks of, by the name it uses.
 
     Raises:
         SpaceError: No design is possible, a choice is never possible, or the rules link too much to count.
     """
 
-    def __init__(self, document: Document, constraints: Sequence[Constraint] = ()) -> None:
+    def __init__(
+        self,
+        document: Document,
+        constraints: Sequence[Constraint] = (),
+        references: Mapping[str, Architecture] | None = None,
+    ) -> None:
         self.document = document
         self.name = document.name or "space"
         self.about = document.about
         self.published = document.published
         self.objectives: tuple[Objective, ...] = document.objectives
         self.constraints = tuple(constraints)
+        self.references = dict(references or {})
         try:
             self._chain = Chain(document.tree)
         except TooLargeError as error:
-            raise self._error(str(error), "rules and ties link too many decisions to count the designs") from error
+            raise self._error(
+                str(error),
+                f"the tables take more than {MAX_ROWS:,} rows; give fewer choices, or fewer ties and rules",
+            ) from error
         self._check_possible()
 
     @property
@@ -122,8 +132,9 @@ class SearchSpace:
                 decision = self.decisions[index]
                 allowed = np.unique(codes)
                 value = choose(decision, tuple(decision.choices[c] for c in allowed))
-                rows = rows[codes == self._code(decision, value, allowed)]
-                decided[decision.path] = value
+                code = self._code(decision, value, allowed)
+                rows = rows[codes == code]
+                decided[decision.path] = decision.choices[code]
             row = rows[0]
             values.append(table.values[row])
             spent = spent + table.costs[row]
@@ -264,10 +275,11 @@ class SearchSpace:
 
     def _why_unused(self, decision: int, choice: int) -> str:
         path, value = self.decisions[decision].path, self.decisions[decision].choices[choice]
-        prefix = path.split("(")[0].rpartition(".")[0]
-        reasons = [r for r in self._chain.reasons if r.where.startswith(prefix)] or self._chain.reasons
-        about = [r for r in reasons if f"got {value}" in r.problem] or reasons
-        return f"{path}: no design can use {value!r}" + (f": {about[0]}" if about else "")
+        if (decision, choice) in self._chain.doubled:
+            why = "other choices make the same designs"
+        else:
+            why = self._chain.reasons.of_choice(path, value, self.document.tree.rules)
+        return f"{path}: no design can use {value!r}" + (f": {why}" if why else "")
 
     def _line(self, path: str, text: str) -> str:
         line, column = self.document.place(path)

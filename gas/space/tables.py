@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from gas.architecture import Architecture, Group, Spec, Stage
 from gas.errors import DesignError
-from gas.patterns.base import Flow, within
-from gas.plan import enter, leave, place, start
+from gas.patterns.base import Flow
 from gas.space.expressions import Expression, ExpressionError
+from gas.space.reasons import Reasons
 from gas.space.segments import Segment, decisions_in, live_paths, rules_by_segment, segments
+from gas.space.steps import Steps
 from gas.space.tree import Known, Tree, Values, unfold
 
-MAX_ROWS = 20_000_000
+MAX_ROWS = 1_000_000
 MAX_POINTS = 256  # kept per state when bounds conflict; fewer points can only refuse designs, never admit one
 COSTS = ("macs", "params")
 
@@ -71,6 +72,21 @@ class Layer:
     ways: list[int] = field(default_factory=list)  # designs that complete each state
 
 
+@dataclass(frozen=True)
+class Ways:
+    """Every way to decide the nodes of a segment, whatever flows in.
+
+    Args:
+        values: What each sets.
+        codes: (ways, decisions of the segment) choice numbers; -1 where a decision does not exist.
+        learned: What is known behind each.
+    """
+
+    values: list[Any]
+    codes: NDArray[np.int16]
+    learned: list[Known]
+
+
 class Chain:
     """The tables of a whole space.
 
@@ -79,17 +95,16 @@ class Chain:
 
     Attributes:
         layers: One per segment, dead ends removed.
-        reasons: Why combinations turned out impossible, first come first.
+        reasons: Why combinations turned out impossible.
+        doubled: (decision, choice) pairs of ways that made the same design as another way.
         size: Exact number of designs.
     """
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.reasons: list[DesignError] = []
-        self._noted: dict[tuple[str, str], int] = {}
-        self._held: set[str] = set()
-        self._broken: dict[str, int] = {}
-        self._ways: dict[str, list] = {}
+        self.reasons = Reasons()
+        self.doubled: set[tuple[int, int]] = set()
+        self._rows = 0
         self.layers: list[Layer] = []
         self._build()
         self._drop_dead_ends()
@@ -119,20 +134,11 @@ class Chain:
         return [(d, int(c)) for d, mask in enumerate(used) for c in np.flatnonzero(~mask)]
 
     def impossible(self) -> DesignError:
-        """Why there is no design: the commonest reason in the first segment that nothing gets through."""
+        """Why there is no design: what stands in the way in the first segment that nothing gets through."""
         for layer in self.layers:
-            path = layer.segment.path
-            if any(table.built for table in layer.tables):
-                continue
-            for index, rule in enumerate(self.tree.rules):
-                if self._broken.get(rule.text, 0) and rule.text not in self._held:
-                    return DesignError(f"rules[{index}]", f"no design satisfies {rule.text!r}")
-            here = [r for r in self.reasons if r.where == path or r.where.startswith((f"{path}.", f"{path}["))]
-            return max(here or [DesignError(path, "the rules leave nothing")], key=self._count)
+            if not any(table.built for table in layer.tables):
+                return self.reasons.of_segment(layer.segment.path, self.tree.rules)
         return DesignError("rules", "no design satisfies all of them")
-
-    def _count(self, reason: DesignError) -> int:
-        return self._noted.get((reason.where, reason.problem), 0)
 
     @cached_property
     def cost_range(self) -> dict[str, tuple[int, int]]:
@@ -148,95 +154,92 @@ class Chain:
 
     def _build(self) -> None:
         chain = segments(self.tree)
-        homes = [decisions_in(s.nodes) for s in chain]
         keep = live_paths(self.tree, chain)
         rules = rules_by_segment(self.tree, chain)
         states: dict[tuple[Flow, tuple], int] = {(Flow(0, (0, 0)), ()): 0}
-        rows = 0
         for number, segment in enumerate(chain):
-            layer = Layer(segment, homes[number], list(states))
-            following: dict[tuple[Flow, tuple], int] = {}
+            layer = Layer(segment, decisions_in(segment.nodes), list(states))
+            states = {}
+            ways = None
             for flow, known in layer.states:
-                table = self._table(layer, flow, dict(known), rules[number], keep[number], following)
-                layer.tables.append(table)
-                rows += len(table.values)
-                if rows > MAX_ROWS:
-                    raise TooLargeError(segment.path)
+                # Where nothing in a segment refers to what was decided before, its ways are always the same.
+                ways = self._ways(layer, dict(known)) if segment.refers or ways is None else ways
+                layer.tables.append(self._table(layer, flow, dict(known), ways, rules[number], keep[number], states))
             self.layers.append(layer)
-            states = following
 
-    def _table(
-        self, layer: Layer, flow: Flow, known: Known, rules: list[Expression], keep: list[str], following: dict
-    ) -> Table:
-        values, codes, costs, after = [], [], [], []
+    def _ways(self, layer: Layer, known: Known) -> Ways:
+        """Every way to decide the nodes of a segment. What makes the same design as a way before it is left out."""
+        known = known if layer.segment.refers else {}
         column = {decision: i for i, decision in enumerate(layer.decisions)}
-        for value, chosen, cost, out, then in self._rows(layer.segment, flow, known):
-            if not all(self._holds(rule, then) for rule in rules):
+        impossible: list[DesignError] = []
+        found: dict[Any, tuple[list[int], Known]] = {}
+        alone = len(layer.segment.nodes) == 1
+        blocks: dict[Spec, Spec] = {}
+        for values, chosen, then in _unfold_all(layer.segment.nodes, known, self.tree.needed, impossible):
+            value = values[0] if alone else values
+            if isinstance(value, Group):  # equal blocks become one object: Steps places each object once
+                value = Group(blocks.setdefault(value.block, value.block), value.depth)
+            if value in found:
+                self.doubled.update(chosen)
                 continue
-            state = (out, tuple((p, then[p]) for p in keep if p in then) if keep else ())
             row = [-1] * len(column)
             for decision, choice in chosen:
                 row[column[decision]] = choice
-            values.append(value)
-            codes.append(row)
-            costs.append(cost)
-            after.append(following.setdefault(state, len(following)))
+            found[value] = row, then
+            if self._rows + len(found) > MAX_ROWS:
+                raise TooLargeError(layer.segment.path)
+        for reason in impossible:
+            self.reasons.note(layer.segment.path, reason)
+        codes = np.array([row for row, _ in found.values()], dtype=np.int16).reshape(len(found), len(column))
+        return Ways(list(found), codes, [then for _, then in found.values()])
+
+    def _table(
+        self,
+        layer: Layer,
+        flow: Flow,
+        known: Known,
+        ways: Ways,
+        rules: list[Expression],
+        keep: list[str],
+        following: dict[tuple[Flow, tuple], int],
+    ) -> Table:
+        step = Steps(layer.segment, flow)
+        rows, costs, after = [], [], []
+        for row, (value, learned) in enumerate(zip(ways.values, ways.learned, strict=True)):
+            found = step(value)
+            if isinstance(found, DesignError):
+                self.reasons.note(layer.segment.path, found)
+                continue
+            macs, params, out = found
+            remembered: tuple = ()
+            if rules or keep:
+                then = {**known, **learned}
+                if not all(self._holds(rule, then, layer.segment.path) for rule in rules):
+                    continue
+                remembered = tuple((p, then[p]) for p in keep if p in then)
+            rows.append(row)
+            costs.append((macs, params))
+            after.append(following.setdefault((out, remembered), len(following)))
+        self._rows += len(rows)
+        if self._rows > MAX_ROWS:
+            raise TooLargeError(layer.segment.path)
         return Table(
-            values,
-            np.array(codes, dtype=np.int16).reshape(len(values), len(column)),
-            np.array(costs, dtype=np.int64).reshape(len(values), 2),
+            [ways.values[row] for row in rows],
+            ways.codes[rows],
+            np.array(costs, dtype=np.int64).reshape(len(rows), 2),
             np.array(after, dtype=np.int64),
-            len(values),
+            len(rows),
         )
 
-    def _rows(self, segment: Segment, flow: Flow, known: Known) -> Iterator[tuple]:
-        """(value, codes, (macs, params), flow behind, known behind) for every way to decide the segment."""
-        blocks: dict = {}
-        for values, codes, then in self._unfolded(segment, known):
-            try:
-                if segment.kind == "stem":
-                    cost, _, out = place(values[2], start(values[0], values[1]))
-                    yield values, codes, (cost.macs, cost.params), out, then
-                elif segment.kind == "enter":
-                    yield values, codes, (0, 0), enter(*values, flow), then
-                elif segment.kind == "group":
-                    cost, out = _group(values[0], flow, blocks)
-                    out = leave(flow.target, out) if segment.last else out
-                    yield values[0], codes, cost, out, then
-                else:
-                    cost, _, out = place(values[0], flow)
-                    yield values[0], codes, (cost.macs, cost.params), Flow(0, (0, 0)), then
-            except DesignError as error:
-                self._note(within(segment.path, error))
-
-    def _unfolded(self, segment: Segment, known: Known) -> Iterator[tuple]:
-        """Every way to decide the segment's nodes; worked out once where nothing in them refers to known values."""
-        if segment.refers:
-            yield from _unfold_all(segment.nodes, known, self.tree.needed, self.reasons)
-            return
-        if segment.path not in self._ways:
-            self._ways[segment.path] = list(_unfold_all(segment.nodes, {}, self.tree.needed, self.reasons))
-        for values, codes, learned in self._ways[segment.path]:
-            yield values, codes, ({**known, **learned} if learned else known)
-
-    def _note(self, reason: DesignError) -> None:
-        key = (reason.where, reason.problem)
-        if key not in self._noted:
-            self.reasons.append(reason)
-        self._noted[key] = self._noted.get(key, 0) + 1
-
-    def _holds(self, rule: Expression, known: Known) -> bool:
+    def _holds(self, rule: Expression, known: Known, segment: str) -> bool:
         try:
             holds = bool(rule(Values(known)))
         except KeyError:
             return True  # it speaks of a branch that this design does not have
         except ExpressionError as error:
-            self._note(DesignError("rules", str(error)))
+            self.reasons.note(segment, DesignError(f"rules[{self.tree.rules.index(rule)}]", str(error)))
             return False
-        if holds:
-            self._held.add(rule.text)
-        else:
-            self._broken[rule.text] = self._broken.get(rule.text, 0) + 1
+        self.reasons.note_rule(rule, holds)
         return holds
 
     def _drop_dead_ends(self) -> None:
@@ -313,37 +316,3 @@ def _unfold_all(nodes: tuple, known: Known, needed: frozenset[str], reasons: lis
     for value, codes, then in ways:
         for values, more, last in _unfold_all(tuple(rest), then, needed, reasons):
             yield (value, *values), codes + more, last
-
-
-def _group(group: Group, flow: Flow, blocks: dict) -> tuple[tuple[int, int], Flow]:
-    """Cost of a block group and the flow behind it: the first block, and the others, which are alike.
-
-    `blocks` remembers what one block does in this flow; by identity, because the ways of a segment share their blocks.
-    """
-    if group.depth == 0:
-        return (0, 0), flow
-    key = id(group.block)
-    if key not in blocks:
-        blocks[key] = group, _placed(group.block, flow)
-    first, out = _or_raise(blocks[key][1])
-    if group.depth == 1:
-        return first, out
-    if (key, "rest") not in blocks:
-        blocks[key, "rest"] = _placed(group.block, out)
-    rest, _ = _or_raise(blocks[key, "rest"])
-    more = group.depth - 1
-    return (first[0] + more * rest[0], first[1] + more * rest[1]), out
-
-
-def _placed(block: Spec, flow: Flow) -> tuple[tuple[int, int], Flow] | DesignError:
-    try:
-        cost, _, out = place(block, flow)
-    except DesignError as error:
-        return error
-    return (cost.macs, cost.params), out
-
-
-def _or_raise(found: tuple | DesignError) -> tuple:
-    if isinstance(found, DesignError):
-        raise found
-    return found

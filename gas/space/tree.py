@@ -197,8 +197,11 @@ def unfold(node: Any, known: Known, needed: frozenset[str], reasons: list[Design
     elif isinstance(node, PatternNode):
         yield from _unfold_pattern(node, known, needed, reasons)
     elif isinstance(node, GroupNode):
-        for block, codes, then in unfold(node.block, known, needed, reasons):
-            for depth, inner, last in unfold(node.depth, then, needed, reasons):
+        for depth, codes, then in unfold(node.depth, known, needed, reasons):
+            for block, inner, last in unfold(node.block, then, needed, reasons):
+                if depth == 0:  # what an absent block would be is not up for decision: its first way stands for all
+                    yield Group(block, depth), codes, last
+                    break
                 yield Group(block, depth), codes + inner, last
 
 

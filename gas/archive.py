@@ -1,0 +1,393 @@
+"""What a search has asked for, and what came of it: an append-only SQLite file, of which all else is a view.
+
+Every write is on the disk before the call returns (write-ahead log, synced at each commit), so a process that is
+killed at any moment loses nothing that it was told is there. Asked and told carry numbers of one sequence: a search is
+resumed by going through `events` in order. Reading beside a writer sees a consistent state and holds nobody up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from gas import _frames
+from gas._frames import Setting, Told
+from gas.architecture import Architecture
+from gas.errors import GasError, RunError, describe, nearest
+from gas.evaluation import Candidate, Constraint, Evaluation, Objective, Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = "archive.sqlite"
+VERSION = 1
+APPLICATION = 0x67617321  # in the header of the file: tells an archive from any other SQLite file
+
+SCHEMA = {
+    # `seq` is the one order over all kinds of events.
+    "events": "seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, time REAL NOT NULL",
+    "asked": """number INTEGER PRIMARY KEY, seq INTEGER NOT NULL UNIQUE REFERENCES events, id TEXT NOT NULL,
+        architecture TEXT NOT NULL, origin TEXT NOT NULL, decisions TEXT NOT NULL""",
+    "told": """number INTEGER PRIMARY KEY REFERENCES asked, seq INTEGER NOT NULL UNIQUE REFERENCES events,
+        status TEXT NOT NULL, metrics TEXT NOT NULL, reason TEXT NOT NULL, seconds REAL NOT NULL,
+        worker TEXT NOT NULL, fidelity TEXT NOT NULL""",
+    "measurements": """seq INTEGER PRIMARY KEY REFERENCES events, id TEXT NOT NULL, target TEXT NOT NULL,
+        batch INTEGER NOT NULL, threads INTEGER NOT NULL, median_ms REAL NOT NULL, q1_ms REAL NOT NULL,
+        q3_ms REAL NOT NULL, repeats INTEGER NOT NULL, reference TEXT NOT NULL, ratio REAL""",
+}
+
+
+class Archive:
+    """The archive of one run; made by `create` or `open`, one writer at a time, any number of readers.
+
+    Wherever a path is taken, it is the run directory or the file in it.
+
+    Args:
+        file: The SQLite file.
+        connection: To that file; the archive closes it.
+    """
+
+    def __init__(self, file: Path, connection: sqlite3.Connection) -> None:
+        self.file = file
+        self._connection = connection
+
+    @classmethod
+    def create(cls, path: str | Path) -> Archive:
+        """A new, empty archive in an existing folder.
+
+        Raises:
+            RunError: There is one already, or the folder cannot be written to.
+        """
+        file = _file(path)
+        if file.exists():
+            raise RunError(f"{file}: got an archive that exists already; expected none there")
+        # Made under another name and then renamed, so that a kill cannot leave an archive without tables.
+        draft = file.with_name(f"{file.name}.{os.getpid()}")
+        try:
+            with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+                for table, columns in SCHEMA.items():
+                    connection.execute(f"CREATE TABLE {table} ({columns})")
+            draft.rename(file)
+        except (sqlite3.Error, OSError) as error:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise RunError(f"{file}: cannot be made: {error}") from error
+        return cls.open(file)
+
+    @classmethod
+    def open(cls, path: str | Path, readonly: bool = False) -> Archive:
+        """The archive of a run, which another process may be writing to where `readonly`.
+
+        Raises:
+            RunError: It is missing, damaged (says how), or of another version of the schema.
+        """
+        file = _file(path)
+        if not file.is_file():
+            raise RunError(f"{file}: got no such file; expected the archive of a run")
+        try:
+            connection = sqlite3.connect(_uri(file, readonly), uri=True, timeout=60, isolation_level=None)
+        except sqlite3.Error as error:
+            raise RunError(f"{file}: cannot be opened: {error}") from error
+        archive = cls(file, connection)
+        try:
+            archive._check()
+            if not readonly:
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.Error as error:
+            archive.close()
+            raise archive._damaged(str(error)) from error
+        except RunError:
+            archive.close()
+            raise
+        return archive
+
+    def close(self) -> None:
+        """Lets go of the file; a second call does nothing."""
+        self._connection.close()
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Writing
+
+    def ask(self, candidate: Candidate) -> None:
+        """Records that a candidate was proposed. RunError where its number is taken."""
+        architecture = candidate.architecture
+        decisions = json.dumps(dict(candidate.decisions))
+        row = (candidate.number, architecture.id, architecture.to_json(), candidate.origin, decisions)
+        with self._event("asked") as seq:
+            if self._rows("SELECT 1 FROM asked WHERE number = ?", candidate.number):
+                raise RunError(f"{self.file}: got candidate {candidate.number} again; expected each number once")
+            self._connection.execute(
+                "INSERT INTO asked (seq, number, id, architecture, origin, decisions) VALUES (?, ?, ?, ?, ?, ?)",
+                (seq, *row),
+            )
+
+    def tell(self, evaluation: Evaluation, worker: str = "", fidelity: str = "") -> None:
+        """Records what came of a candidate: exactly once for each.
+
+        Args:
+            evaluation: What came of it.
+            worker: Where it was evaluated.
+            fidelity: JSON of the fidelity of its proxies; empty where none ran.
+
+        Raises:
+            RunError: The candidate was not asked for, is another one, or has been told before.
+        """
+        number, told = evaluation.candidate.number, evaluation.candidate.architecture.id
+        metrics = json.dumps(dict(evaluation.metrics))
+        row = (number, str(evaluation.status), metrics, evaluation.reason, evaluation.seconds, worker, fidelity)
+        with self._event("told") as seq:
+            asked = self._rows("SELECT id FROM asked WHERE number = ?", number)
+            if asked != [(told,)]:
+                expected = f"{asked[0][0]}, which was asked for" if asked else "one that was asked for"
+                raise RunError(f"{self.file}: got an evaluation of candidate {number} ({told}); expected {expected}")
+            if self._rows("SELECT 1 FROM told WHERE number = ?", number):
+                raise RunError(f"{self.file}: got a second evaluation of candidate {number}; expected one")
+            self._connection.execute(
+                "INSERT INTO told (seq, number, status, metrics, reason, seconds, worker, fidelity)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (seq, *row),
+            )
+
+    def measure(
+        self,
+        id: str,
+        *,
+        target: str,
+        batch: int,
+        threads: int,
+        median_ms: float,
+        q1_ms: float,
+        q3_ms: float,
+        repeats: int,
+        reference: str = "",
+        ratio: float | None = None,
+    ) -> None:
+        """Records a latency measured on a design.
+
+        Args:
+            id: Content id of the design.
+            target: Name of the device it was measured on.
+            batch: Images per call.
+            threads: CPU threads.
+            median_ms: Median over the calls, milliseconds.
+            q1_ms: Lower quartile.
+            q3_ms: Upper quartile.
+            repeats: Number of calls.
+            reference: Name of the design that it was measured beside; empty for none.
+            ratio: Its latency over that design's.
+        """
+        row = (id, target, batch, threads, median_ms, q1_ms, q3_ms, repeats, reference, ratio)
+        with self._event("measured") as seq:
+            self._connection.execute(f"INSERT INTO measurements VALUES ({', '.join('?' * 11)})", (seq, *row))
+
+    # Reading
+
+    def events(self) -> Iterator[tuple[Literal["asked", "told"], Candidate | Evaluation]]:
+        """Everything asked and told up to now, in the order in which it happened."""
+        asked, told = self._read()
+        both = [(seq, "asked", candidate) for seq, candidate in asked.values()]
+        both += [(seq, "told", row.evaluation) for seq, row in told]
+        for _, kind, event in sorted(both, key=lambda entry: entry[0]):
+            yield kind, event
+
+    def candidates(self) -> list[Candidate]:
+        """All candidates, in the order in which they were asked for."""
+        return [event for kind, event in self.events() if kind == "asked"]
+
+    def evaluations(self) -> list[Evaluation]:
+        """All evaluations, in the order in which they were told."""
+        return [event for kind, event in self.events() if kind == "told"]
+
+    def in_flight(self) -> list[Candidate]:
+        """Candidates that were asked for and never told, in the order in which they were asked for."""
+        asked, told = self._read()
+        done = {row.evaluation.candidate.number for _, row in told}
+        return [candidate for number, (_, candidate) in asked.items() if number not in done]
+
+    def architecture(self, id_or_number: str | int) -> Architecture:
+        """A design by content id (or the beginning of one, four digits or more) or by its candidate's number.
+
+        Raises:
+            RunError: There is none; says the nearest.
+        """
+        wanted = str(id_or_number)
+        rows = self._rows("SELECT id, number, architecture FROM asked ORDER BY number DESC")
+        ids = {} if isinstance(id_or_number, int) else {id: (number, text) for id, number, text in rows}
+        numbers = {str(number): (number, text) for _, number, text in rows}
+        begun = [id for id in ids if id.startswith(wanted)] if len(wanted) >= 4 else []
+        found = ids.get(wanted) or numbers.get(wanted) or (ids[begun[0]] if len(begun) == 1 else None)
+        if found:
+            return self._architecture(*found)
+        if begun:
+            expected = f"more of it, to tell {' from '.join(sorted(begun)[:4])}"
+            raise RunError(f"{self.file.parent}: {describe(id_or_number, expected)}")
+        near = nearest(wanted, ids or numbers)
+        problem = describe(id_or_number, f"the id or number of one of the run's {len(rows)} candidates")
+        raise RunError(f"{self.file.parent}: {problem}{f'; did you mean {near!r}?' if near else ''}")
+
+    def latencies(self, setting: Setting) -> dict[str, float]:
+        """Content id -> measured median in ms at a target, batch and threads; the last where there are several."""
+        query = "SELECT id, median_ms FROM measurements WHERE target = ? AND batch = ? AND threads = ? ORDER BY seq"
+        return dict(self._rows(query, *setting))
+
+    def frame(self, latency: Setting | None = None) -> pd.DataFrame:
+        """One row per evaluation, in the order told, with typed columns.
+
+        Columns: id, number, status, reason, origin; each metric (macs and params Int64, others float64); where
+        latencies were measured: latency_ms, latency_ms_q1, latency_ms_q3, latency_ratio; each decision under its path
+        (missing where the design has no such decision); seconds, worker, fidelity, architecture (canonical JSON).
+        `attrs["units"]` holds units of columns, `attrs["latency"]` the target, batch and threads of the latencies.
+
+        Args:
+            latency: Target, batch and threads whose latencies are shown; those measured last where not given.
+                Latencies of different settings never stand in one frame, and of one design's the last counts.
+        """
+        with self._snapshot():
+            told = [row for _, row in self._read()[1]]
+            columns = ", ".join(_frames.MEASURED)
+            measured = self._rows(f"SELECT {columns} FROM measurements ORDER BY seq")
+        return _frames.frame(told, measured, latency)
+
+    def front(
+        self,
+        objectives: Sequence[Objective],
+        constraints: Sequence[Constraint] = (),
+        latency: Setting | None = None,
+    ) -> pd.DataFrame:
+        """The rows of `frame` that are ok and that no other such row dominates, best in the first objective first.
+
+        Args:
+            objectives: What is wanted; at least one. A row without a value for each of them is left out.
+            constraints: Absolute bounds; a row whose value is unknown (a latency not measured) does not hold them.
+            latency: As for `frame`.
+
+        Raises:
+            UnknownNameError: There are evaluations that are ok, and an objective or constraint names none of their
+                columns.
+        """
+        return _frames.front(self.frame(latency), objectives, constraints)
+
+    def _read(self) -> tuple[dict[int, tuple[int, Candidate]], list[tuple[int, Told]]]:
+        """Candidates by number, in the order asked, and what was told, in that order; each with its place."""
+        with self._snapshot():
+            asked = self._rows("SELECT seq, number, architecture, origin, decisions FROM asked ORDER BY seq")
+            told = self._rows(
+                "SELECT seq, number, status, metrics, reason, seconds, worker, fidelity FROM told ORDER BY seq"
+            )
+        candidates = {}
+        for seq, number, text, origin, decisions in asked:
+            chosen = _tuples(self._json(decisions, "asked", number, "decisions"))
+            candidates[number] = seq, Candidate(number, self._architecture(number, text), origin, chosen)
+        rows = []
+        for seq, number, status, metrics, reason, seconds, worker, fidelity in told:
+            if number not in candidates:
+                raise self._damaged(f"candidate {number} is in table told and not in table asked")
+            if status not in [str(known) for known in Status]:
+                raise self._damaged(f"table told, candidate {number}: status is {status!r}")
+            values = self._json(metrics, "told", number, "metrics")
+            evaluation = Evaluation(candidates[number][1], Status(status), values, reason, seconds)
+            rows.append((seq, Told(evaluation, worker, fidelity)))
+        return candidates, rows
+
+    def _architecture(self, number: int, text: str) -> Architecture:
+        data = self._json(text, "asked", number, "architecture")
+        try:
+            return Architecture.from_dict(data)
+        except GasError as error:
+            raise self._damaged(f"table asked, candidate {number}: architecture: {error}") from error
+
+    def _json(self, text: str, table: str, number: int, column: str) -> dict[str, Any]:
+        try:
+            value = json.loads(text)
+        except (TypeError, ValueError) as error:
+            raise self._damaged(f"table {table}, candidate {number}: {column} is no JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise self._damaged(f"table {table}, candidate {number}: {column} is no mapping")
+        return value
+
+    def _rows(self, query: str, *values: Any) -> list[tuple]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from error
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """All that is read within is of one moment."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def _event(self, kind: str) -> Iterator[int]:
+        """A transaction that writes one event; gives its place in the order. On the disk at the end, or undone."""
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                row = connection.execute("INSERT INTO events (kind, time) VALUES (?, ?)", (kind, time.time()))
+                yield row.lastrowid
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise RunError(f"{self.file}: cannot be written: {error}") from error
+
+    def _check(self) -> None:
+        """RunError unless this is a sound archive of this version."""
+        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION:
+            raise self._damaged("it is no archive, but another program's database or an empty file")
+        if version != VERSION:
+            raise RunError(f"{self.file}: got schema version {version}; expected {VERSION} (made by another gas)")
+        tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if missing := sorted(set(SCHEMA) - tables):
+            raise self._damaged(f"table {', '.join(missing)} is missing")
+        (verdict,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise self._damaged(verdict)
+
+    def _damaged(self, how: str) -> RunError:
+        return RunError(f"{self.file}: damaged: {' '.join(how.split())}")
+
+
+def _file(path: str | Path) -> Path:
+    path = Path(path)
+    return path / FILE if path.is_dir() else path
+
+
+def _uri(file: Path, readonly: bool) -> str:
+    if not readonly:
+        return f"{file.resolve().as_uri()}?mode=rw"
+    # A reader of a write-ahead log makes a small file beside it. Where it may not, and no log is there, nobody writes.
+    lone = not os.access(file.parent, os.W_OK) and not file.with_name(f"{file.name}-wal").exists()
+    return f"{file.resolve().as_uri()}?{'immutable=1' if lone else 'mode=ro'}"
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as tuples, as a space's choices are."""
+    if isinstance(value, list):
+        return tuple(_tuples(v) for v in value)
+    return {k: _tuples(v) for k, v in value.items()} if isinstance(value, dict) else value

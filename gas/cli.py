@@ -1,0 +1,257 @@
+"""The command line. Each command imports what it needs when it runs, so `gas --help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gas.errors import GasError, SettingError, UnknownNameError, describe, nearest
+
+if TYPE_CHECKING:
+    from gas.architecture import Architecture
+
+INTERRUPTED = 130  # as the shell has it for SIGINT
+
+
+class Commands(click.Group):
+    """The commands in the order of use, with a near name for a mistyped one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they stand below."""
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
+        """Click's own, saying what was probably meant."""
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in self.commands:
+            text = describe(name, f"one of {', '.join(self.commands)}", known=self.commands)
+            raise UnknownNameError(f"command: {text}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="gas", prog_name="gas")
+def cli() -> None:
+    """Generative architecture search for fast vision transformers.
+
+    A DESIGN is a zoo name (hiera_tiny), a YAML file, or RUN ID: a run's directory and a content id, a candidate's
+    number, `best` or `knee`. Macs are multiply-adds, which papers call FLOPs.
+    """
+
+
+how_json = click.option("--json", "how", flag_value="json", help="Print JSON.")
+how_csv = click.option("--csv", "how", flag_value="csv", help="Print CSV.")
+
+
+@cli.command()
+@click.option("--space", help="Search space: a path or a bundled name, such as turbovit.yaml or tiny.yaml.")
+@click.option("--out", help="Directory of the run [default: runs/NAME-OF-THE-SPACE].")
+@click.option("--budget", type=int, help="Evaluations in all [default: 40].")
+@click.option("--time", "time_limit", help="Wall time in all, such as 90s, 10m, 2h, or none [default: 5m].")
+@click.option("--workers", type=int, help="Evaluations at once [default: one per core]. 1: in this process.")
+@click.option("--seed", type=int, help="Seed of all that is drawn [default: 0].")
+@click.option("--generator", help="How designs are proposed: random, evolution, tpe, nsga2 [default: evolution].")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator.")
+@click.option("--proxy", help="What stands in for accuracy [default: short_training].")
+@click.option("--data", help="The proxy's images: digits, procedural, or a folder [default: the proxy's own].")
+@click.option("--fidelity", "fidelity", multiple=True, metavar="NAME=VALUE", help="A field of the proxy's fidelity.")
+@click.option("--ray-address", "address", help="A running Ray cluster [default: Ray is started here].")
+@click.option("--target", help="What latency is measured on [default: cpu_eager].")
+@click.option("--batch", type=int, help="Images per call when latency is measured [default: 1].")
+@click.option("--threads", type=int, help="CPU threads when latency is measured [default: 1].")
+@click.option("--limit", "limit", help="Time limit of one evaluation [default: 5m].")
+@click.option("--memory", "memory_mib", type=int, help="Memory limit of one evaluation, MiB.")
+@click.option("--compare", multiple=True, metavar="DESIGN", help="A design to show the chosen one beside.")
+@click.option("--resume", metavar="RUN", help="Go on with this run.")
+@click.option("--resume-if-exists", is_flag=True, help="Go on with the run in --out where there is one.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@how_json
+def search(**given: Any) -> None:
+    """Search a space: propose designs, train proxies, keep the Pareto front.
+
+    Ends with the front, measured, and the chosen design. Ctrl-C leaves a run that --resume continues.
+    """
+    from gas.commands import run_search
+
+    run_search(given)
+
+
+@cli.command()
+@click.argument("space")
+@click.option("--designs", default=3, show_default=True, type=click.IntRange(0, 1000), help="Examples to draw.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the examples.")
+@how_json
+def check(space: str, designs: int, seed: int, how: str | None) -> None:
+    """Check a search space and say what it is: decisions, number of designs, cost range, feasible share."""
+    from gas.report.spaces import show_space
+    from gas.space import load_space
+
+    show_space(load_space(space), examples=designs, seed=seed, how=how or "text")
+
+
+@cli.command()
+@click.option("--out", help="File to write; standard output where not given.")
+def schema(out: str | None) -> None:
+    """Write the JSON Schema of space files, for editors."""
+    import json
+
+    from gas.space.schema import json_schema
+
+    text = json.dumps(json_schema(), indent=1)
+    if out is None:
+        click.echo(text)
+        return
+    try:
+        with open(out, "w", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+    except OSError as error:
+        raise SettingError(f"{out}: cannot be written: {error.strerror}") from error
+    click.echo(f"wrote {out}")
+
+
+@cli.command()
+@click.argument("run")
+@how_json
+@how_csv
+@click.option("--plot", metavar="FILE", help="Draw the front into a .png, .svg or .pdf file.")
+@click.option("--all", "everything", is_flag=True, help="Every evaluation, not the front alone.")
+def front(run: str, how: str | None, plot: str | None, everything: bool) -> None:
+    """Print the Pareto front of a run."""
+    from gas.commands import draw_front, front_columns
+    from gas.report.tables import show as show_table
+    from gas.run import open_run
+
+    opened = open_run(run)
+    rows = opened.frame() if everything else opened.front()
+    if plot:
+        click.echo(f"wrote {draw_front(opened, plot)}", err=True)
+    show_table(rows, front_columns(opened, rows), how=how or "text", notes=_hint(rows))
+
+
+@cli.command()
+@click.argument("design", nargs=-1, required=True)
+@how_json
+@how_csv
+def show(design: tuple[str, ...], how: str | None) -> None:
+    """Print a DESIGN block by block with its costs."""
+    from gas.report.designs import show_design
+
+    for architecture in designs_of(design):
+        show_design(architecture, how=how or "text")
+
+
+@cli.command()
+@click.argument("design", nargs=-1, required=True)
+@click.option("--trace", is_flag=True, help="Count on the built module too, with torch's counter and with fvcore.")
+@how_json
+@how_csv
+def cost(design: tuple[str, ...], trace: bool, how: str | None) -> None:
+    """Print exact macs and params of DESIGNs."""
+    from gas.commands import cost_rows
+    from gas.report.tables import show as show_table
+
+    show_table(cost_rows(designs_of(design), trace=trace), how=how or "text")
+
+
+@cli.command()
+@click.argument("design", nargs=-1, required=True)
+@click.option("--target", default="cpu_eager", show_default=True, help="What to measure on.")
+@click.option("--batch", default="1", show_default=True, help="Images per call; several: 1,16.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="CPU threads.")
+@click.option(
+    "--seconds", default=10.0, show_default=True, type=click.FloatRange(0.1), help="Time for each batch size."
+)
+@how_json
+@how_csv
+def latency(design: tuple[str, ...], target: str, batch: str, threads: int, seconds: float, how: str | None) -> None:
+    """Measure the latency of DESIGNs, interleaved; the ratios are to the first."""
+    from gas.commands import latency_rows
+    from gas.report.tables import show as show_table
+
+    sizes = [_positive("batch", part) for part in batch.split(",")]
+    rows = latency_rows(designs_of(design), target=target, batches=sizes, threads=threads, seconds=seconds)
+    show_table(rows, how=how or "text")
+
+
+@cli.command()
+@click.argument("design", nargs=-1, required=True)
+@click.option("--out", required=True, help="Folder to write to.")
+@click.option("--name", help="Name of the files [default: the design's].")
+@click.option("--overwrite", is_flag=True, help="Replace files of that name.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the initial weights.")
+def export(design: tuple[str, ...], out: str, name: str | None, overwrite: bool, seed: int) -> None:
+    """Write a DESIGN as a standalone PyTorch file with weights and a model card, and check that it runs without gas."""
+    from gas.commands import export_command
+
+    export_command(design, out, name=name, overwrite=overwrite, seed=seed)
+
+
+def designs_of(words: Sequence[str]) -> list[Architecture]:
+    """The designs that words on the command line mean: names and files, and pairs of a run and an id."""
+    from pathlib import Path
+
+    from gas.run import open_run
+    from gas.space import load
+
+    found, rest = [], list(words)
+    while rest:
+        word = rest.pop(0)
+        if not Path(word).is_dir():
+            found.append(load(word))
+            continue
+        run = open_run(word)
+        if not rest:
+            raise SettingError(f"{word}: got a run alone; expected an id behind it, such as {word} best")
+        found.append(run.architecture(rest.pop(0)))
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code: 0 fine, 2 something the user can put right, 130 interrupted."""
+    try:
+        cli.main(args=arguments, prog_name="gas", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        click.echo(f"gas: {_usage(error)}", err=True)
+        return 2
+    except GasError as error:
+        click.echo(f"gas: {error}", err=True)
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("gas: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone, so there is nobody to tell
+        return 1
+    return 0
+
+
+def _usage(error: click.ClickException) -> str:
+    text = error.format_message()
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        known = [name for p in error.ctx.command.params for name in p.opts]
+        near = nearest(error.option_name, known)
+        return f"{error.ctx.info_name}: no such option {error.option_name}" + (
+            f"; did you mean {near}?" if near else ""
+        )
+    return text
+
+
+def _positive(name: str, text: str) -> int:
+    if not text.strip().isdigit() or int(text) < 1:
+        raise SettingError(f"{name}: {describe(text, 'a whole number from 1')}")
+    return int(text)
+
+
+def _hint(rows: Any) -> list[str]:
+    if "verified" in rows and len(rows) and not rows["verified"].all():
+        return ["not verified: latency not measured yet, or no bound on it could be checked"]
+    return []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,294 @@
+"""What the commands do, behind their options: everything that needs more than one layer of gas at once."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gas.architecture import Architecture
+from gas.errors import GasError, SettingError, describe
+from gas.report.designs import compare_columns, compare_rows
+from gas.report.progress import SearchProgress
+from gas.report.tables import Column, show, to_json
+from gas.run import Run, open_run
+from gas.settings import seconds_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gas.loop import Progress
+
+DEFAULT_SPACE = "turbovit.yaml"
+DEFAULT_TIME = "5m"
+FRONT_ROWS = 15
+
+
+def run_search(given: dict[str, Any]) -> None:
+    """`gas search`: runs or resumes a search with a bar, then prints what came of it."""
+    from gas.session import Session
+
+    how, quiet = given.pop("how"), given.pop("quiet")
+    space, out, resume = _where(given)
+    settings = _settings(given, resume=resume)
+    bar = None if quiet else SearchProgress()
+    try:
+        with Session(space, out, resume=resume, settings=settings, watch=_watcher(bar)) as session:
+            try:
+                ended = session.run()
+            except KeyboardInterrupt:
+                if bar:
+                    bar.close()
+                done = session.loop.progress.done
+                print(f"\ninterrupted after {done} evaluations; go on with: gas search --resume {out}", file=sys.stderr)
+                raise
+            seconds = time.monotonic() - session.began
+    finally:
+        if bar:
+            bar.close()
+    run = open_run(out)
+    if how == "json":
+        print(to_json([_summary(run, ended)]))
+        return
+    _print_result(run, ended, seconds)
+
+
+def draw_front(run: Run, path: str | Path) -> Path:
+    """Draws the run's front beside its reference designs."""
+    from gas.report.figures import plot_front
+
+    frame, front = run.frame(), run.front()
+    chosen, _ = run.choice()
+    return plot_front(
+        frame,
+        front,
+        run.objectives,
+        path=path,
+        references=[{"name": name, **metrics} for name, (_, metrics) in run.references.items() if metrics],
+        constraints=run.bounds,
+        chosen=run.row(chosen),
+        title=f"{run.space.name}: {len(frame[frame['status'] == 'ok'])} designs, {len(front)} on the front",
+    )
+
+
+def front_columns(run: Run, rows: pd.DataFrame) -> list[Column]:
+    """The columns of a front worth printing: what was searched for, costs, measurements."""
+    wanted = ["id", "number", "status", "reason", *(o.metric for o in run.objectives), "macs", "params"]
+    wanted += ["latency_ms_predicted", "latency_ms", "latency_ratio", "verified", "origin"]
+    if "verified" in rows:  # a front: every row is ok
+        wanted = [name for name in wanted if name not in ("status", "reason")]
+    return [Column.of(name) for name in dict.fromkeys(wanted) if name in rows]
+
+
+def cost_rows(designs: Sequence[Architecture], *, trace: bool) -> list[dict[str, Any]]:
+    """macs and params per design; with `trace` also what torch's counter and fvcore find on the built module."""
+    from gas.cost import cost, fvcore_count, traced_count
+
+    rows = []
+    for design in designs:
+        exact = cost(design)
+        row: dict[str, Any] = {"name": design.name or design.id, "id": design.id}
+        row |= {"params": exact.params, "macs": exact.macs}
+        if trace:
+            traced, counted = traced_count(design), fvcore_count(design)
+            row |= {"params_traced": traced.cost.params, "macs_traced": traced.cost.macs}
+            row |= {"macs_fvcore": counted.total, "fvcore_norms": counted.norms}
+            row |= {"fvcore_lacks_attention": counted.fused_attention}
+        rows.append(row)
+    return rows
+
+
+def latency_rows(
+    designs: Sequence[Architecture], *, target: str, batches: Sequence[int], threads: int, seconds: float
+) -> list[dict[str, Any]]:
+    """Measured latency per batch size and design, with the ratio to the first design and its interval."""
+    from gas.cost import latency, ratio
+
+    rows = []
+    for batch in batches:
+        timings = latency(designs, target=target, batch=batch, threads=threads, seconds=seconds)
+        for design, timing in zip(designs, timings, strict=True):
+            beside = ratio(timing, timings[0])
+            row: dict[str, Any] = {"name": design.name or design.id, "target": target, "batch": batch}
+            row |= {"threads": threads, "latency_ms": timing.median_ms, "latency_ms_q1": timing.q1_ms}
+            row |= {"latency_ms_q3": timing.q3_ms, "repeats": timing.repeats}
+            row |= {"images_per_s": 1000.0 * batch / timing.median_ms}
+            row |= {"ratio": beside.value, "ratio_low": beside.low, "ratio_high": beside.high}
+            rows.append(row)
+    return rows
+
+
+def export_command(words: Sequence[str], out: str, *, name: str | None, overwrite: bool, seed: int) -> None:
+    """`gas export`: writes one design and says what was written, and why that design."""
+    from gas.export import export_design
+    from gas.run import export
+    from gas.space import load
+
+    options: dict[str, Any] = {"overwrite": overwrite, "seed": seed} | ({"name": name} if name else {})
+    first, *rest = words
+    command = f"gas export {' '.join(words)} --out {out}"
+    if Path(first).is_dir():
+        if len(rest) != 1:
+            raise SettingError(f"{first}: got {len(rest)} ids behind a run; expected one, such as {first} best")
+        run = open_run(first)
+        if rest[0] in ("best", "knee"):
+            print(f"chosen: {run.choice(rest[0])[1]}")
+        result = export(run, out, which=rest[0], command=command, **options)
+    else:
+        if rest:
+            raise SettingError(f"export: got {len(words)} designs; expected one")
+        result = export_design(load(first), out, facts={"command": command}, **options)
+    for path in result.paths:
+        print(f"wrote {path}")
+    kind = "the weights given" if result.trained else f"untrained weights (seed {seed})"
+    print(f"checked in a fresh process without gas: outputs differ by {result.difference:g} at most; {kind}")
+
+
+def _where(given: dict[str, Any]) -> tuple[str | None, Path, bool]:
+    """Space, directory and whether to resume, as the options say."""
+    space, out, resume = given.pop("space"), given.pop("out"), given.pop("resume")
+    if_exists = given.pop("resume_if_exists")
+    if resume is not None:
+        if out is not None and Path(out) != Path(resume):
+            raise SettingError(f"out: got {out}; a resumed run stays in {resume}")
+        return space, Path(resume), True
+    if out is None:
+        out = f"runs/{Path(space or DEFAULT_SPACE).stem}"
+    if if_exists and (Path(out) / "run.json").exists():
+        return space, Path(out), True
+    return space or DEFAULT_SPACE, Path(out), False
+
+
+def _settings(given: Mapping[str, Any], *, resume: bool) -> dict[str, Any]:
+    """The settings that the options give; defaults of the command only for a new run."""
+    settings = {name: value for name, value in given.items() if value not in (None, ())}
+    options, fidelity = settings.pop("options", ()), settings.pop("fidelity", ())
+    settings |= {"generator_options": _pairs("option", options)} if options else {}
+    settings |= {"fidelity": _pairs("fidelity", fidelity)} if fidelity else {}
+    time_limit, limit = settings.pop("time_limit", None), settings.pop("limit", None)
+    if time_limit is not None or not resume:
+        settings["seconds"] = None if time_limit == "none" else seconds_of(time_limit or DEFAULT_TIME)
+    if limit is not None:
+        settings["limit_s"] = seconds_of(limit)
+    if not resume:
+        settings.setdefault("workers", len(os.sched_getaffinity(0)))
+    return settings
+
+
+def _pairs(name: str, given: Sequence[str]) -> dict[str, Any]:
+    """`a=1` and `b=0.5,c=x` -> a mapping, numbers as numbers."""
+    result: dict[str, Any] = {}
+    for part in (p for text in given for p in text.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise SettingError(f"{name}: {describe(part, 'NAME=VALUE')}")
+        result[key.strip()] = _plain(value.strip())
+    return result
+
+
+def _plain(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _watcher(bar: SearchProgress | None) -> Any:
+    def watch(state: Progress) -> None:
+        if bar is None:
+            return
+        known = {
+            name: None if math.isnan(value) else value
+            for name, value in (
+                ("feasible_share", state.feasible_share),
+                ("best", state.best),
+                ("hypervolume", state.hypervolume),
+                ("seconds_left", state.seconds_left),
+            )
+        }
+        bar.update(state.done, state.total, in_flight=state.in_flight, note=state.note, **known)
+
+    return watch
+
+
+def _print_result(run: Run, ended: str, seconds: float) -> None:
+    front, frame = run.front(), run.frame()
+    states = ", ".join(f"{count} {status}" for status, count in frame["status"].value_counts().items())
+    why = {"budget": "the budget is spent", "time": "the time is up", "exhausted": "there is nothing left to propose"}
+    print(f"{run.space.name}: {len(frame)} candidates ({states}) in {seconds:.0f} s; {why[ended]}")
+    if front.empty:
+        raise GasError(f"{run.path}: no design was evaluated with success; see: gas front {run.path} --all")
+    more = f"; the first {FRONT_ROWS} of {len(front)}" if len(front) > FRONT_ROWS else ""
+    unsaid = {"origin"} | (set() if run.measured_constraints else {"verified"})
+    columns = [c for c in front_columns(run, front) if c.key not in unsaid]
+    print()
+    show(front.head(FRONT_ROWS), columns, title=f"Pareto front{more}", notes=_agreement(run, frame))
+    chosen, reason = run.choice()
+    rows = _comparison(run, chosen)
+    print()
+    columns = [c for c in compare_columns(rows) if any(row.get(c.key) is not None for row in rows)]
+    show(rows, columns, title="The chosen design beside the published ones" if len(rows) > 1 else "The chosen design")
+    print(f"chosen: {reason}")
+    for path in _written(run):
+        print(f"wrote {path}")
+    print(f"next: gas show {run.path} best; gas export {run.path} best --out out")
+
+
+def _comparison(run: Run, chosen: Architecture) -> list[dict[str, Any]]:
+    """The chosen design and the references: costs, latency measured alike, proxy."""
+    from gas.cost import cost
+
+    latencies = run.measured_latencies()
+    rows = []
+    for name, design, metrics in (
+        ("chosen", chosen, run.row(chosen)),
+        *((name, design, metrics) for name, (design, metrics) in run.references.items()),
+    ):
+        exact = cost(design)
+        row = {"name": name, "params": exact.params, "macs": exact.macs}
+        row |= {"latency_ms": latencies[design.id]} if design.id in latencies else {}
+        proxy = run.settings.proxy
+        rows.append(row | ({proxy: float(metrics[proxy])} if proxy in metrics else {}))
+    return compare_rows(rows[0], rows[1:])
+
+
+def _agreement(run: Run, frame: pd.DataFrame) -> list[str]:
+    """How the proxy ranks the run's random designs against their size: what it adds to counting parameters."""
+    from scipy.stats import kendalltau
+
+    proxy = run.settings.proxy
+    rows = frame[(frame["status"] == "ok") & (frame["origin"] == "random")]
+    if proxy not in rows or len(rows) < 8:
+        return []
+    taus = {size: kendalltau(rows[proxy], rows[size].astype(float)).statistic for size in ("params", "macs")}
+    told = " and ".join(f"{value:.2f} with {size}" for size, value in taus.items())
+    return [f"{proxy} on {len(rows)} random designs of this run: Kendall {told}"]
+
+
+def _written(run: Run) -> list[Path]:
+    try:
+        draw_front(run, run.path / "front.png")
+    except SettingError as error:
+        print(f"no figure: {error}", file=sys.stderr)
+    files = ("archive.sqlite", "front.csv", "front.png", "references.json", "run.json", "space.yaml")
+    return [run.path / name for name in files if (run.path / name).exists()]
+
+
+def _summary(run: Run, ended: str) -> dict[str, Any]:
+    chosen, reason = run.choice()
+    return {
+        "run": str(run.path),
+        "ended": ended,
+        "candidates": len(run.frame()),
+        "front": list(run.front()["id"]),
+        "chosen": chosen.id,
+        "reason": reason,
+    }

@@ -1,0 +1,147 @@
+"""Writes the model card that goes with an exported design: what it is, what it costs, what was and was not done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from gas.architecture import Architecture
+from gas.export.facts import fact_lines, human
+from gas.export.rows import design_rows
+from gas.plan import plan
+
+CARD = """# {name}
+
+A hierarchical vision backbone. `{name}.py`, written by gas (generative architecture search), holds the whole model and
+needs torch alone.
+
+{summary}
+
+Macs are multiply-adds for one image, which the papers call FLOPs.
+
+## Weights
+
+{weights}
+
+## Blocks
+
+{blocks}
+
+## Use
+
+```python
+import torch
+from {name} import load_weights, {name}
+
+model = {name}()
+load_weights(model, "{name}.safetensors")
+scores = model.eval()(torch.randn(1, {channels}, {side}, {side}))  # (1, {classes})
+maps = model.forward_features(torch.randn(1, {channels}, {side}, {side}))
+{maps}
+```
+
+`{name}(num_classes=0)` gives pooled features; `model.feature_info` lists the channels and the reduction of each map, in
+the form that timm uses. For other classes the head starts anew:
+
+```python
+model = {name}(num_classes=10, drop_path=0.1)
+load_weights(model, "{name}.safetensors", strict=False)  # returns the names it left out: the head's
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+loss_of = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
+model.train()
+for images, labels in loader:  # images (B, {channels}, {side}, {side}), normalised; labels (B,)
+    loss = loss_of(model(images), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+```
+
+## What was not done
+
+{not_done}
+
+## How the files were checked
+
+`{name}.py` was loaded in a fresh Python process in which gas cannot be imported (torch {torch}), with these
+weights. Its scores and feature maps for a seeded random input {agreement} those of the design as gas builds it.
+"""
+NOT_DONE = """- gas did not train the design on ImageNet, and claims no accuracy on it.
+- A proxy score ranks designs within one search; it is not an accuracy.
+- A latency holds for the target, batch size and thread count beside it, and for nothing else."""
+
+
+def card_text(
+    architecture: Architecture,
+    name: str,
+    *,
+    facts: Mapping[str, Any] | None = None,
+    weights: str,
+    difference: float,
+) -> str:
+    """The model card, Markdown.
+
+    Args:
+        architecture: The design.
+        name: Name of the module and of its function.
+        facts: What is known of the design: see `gas.export.facts`.
+        weights: What the weights are.
+        difference: Greatest difference found between the file and the design.
+    """
+    design = plan(architecture)
+    side, channels = architecture.resolution, architecture.channels
+    summary = [
+        ("Params", f"{design.cost.params:,}"),
+        ("Macs", f"{design.cost.macs:,}"),
+        ("Input", f"{channels} x {side} x {side}"),
+        ("Widths", " ".join(map(str, architecture.dims))),
+        ("Depths", " ".join(map(str, architecture.depths))),
+        ("Design", f"`{architecture.id}`"),
+        *fact_lines(facts or {}),
+    ]
+    return CARD.format(
+        name=name,
+        summary=markdown(["", ""], summary),
+        weights=f"{weights[0].upper()}{weights[1:]}.",
+        blocks=_blocks(architecture),
+        channels=channels,
+        side=side,
+        classes=design.placed[-1].after.dim,
+        maps="\n".join(f"# maps[{i}]: (1, {e.dim}, {e.grid[0]}, {e.grid[1]})" for i, e in enumerate(design.ends)),
+        not_done=NOT_DONE,
+        torch=torch.__version__,
+        agreement="are identical to" if difference == 0 else f"differ by at most {difference:.3g} from",
+    )
+
+
+def markdown(headings: list[str], rows: list[tuple]) -> str:
+    """A Markdown table; a cell's bars are escaped."""
+    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in (headings, *rows)]
+    lines = ["| " + " | ".join(row) + " |" for row in cells]
+    return "\n".join([lines[0], "|" + " --- |" * len(headings), *lines[1:]])
+
+
+def _blocks(architecture: Architecture) -> str:
+    rows = [
+        (
+            row["block"] or row["path"],
+            row["pattern"],
+            row["options"],
+            _change(row["dim_in"], row["dim_out"]),
+            _change(_grid(row["grid_in"]), _grid(row["grid_out"])),
+            human(row["params"]),
+            human(row["macs"]),
+            f"{row['macs_share']:.1%}",
+        )
+        for row in design_rows(architecture)
+    ]
+    return markdown(["Block", "Pattern", "Options", "Dim", "Grid", "Params", "Macs", "Share of macs"], rows)
+
+
+def _change(before: Any, after: Any) -> str:
+    return str(after) if before == after else f"{before} → {after}"
+
+
+def _grid(grid: tuple[int, int]) -> str:
+    return f"{grid[0]} x {grid[1]}"

@@ -1,0 +1,171 @@
+"""Writes a design as one Python file that imports torch alone: the classes it uses, and a function that builds it.
+
+The classes are the very source of the pattern files (they stand on torch alone by rule), the function's body is the
+Part tree that `gas.model.build` would build, written out.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+import sys
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from gas.architecture import Architecture
+from gas.errors import ExportError, SettingError
+from gas.export.definitions import Definitions
+from gas.export.expression import WIDTH, Verbatim, class_name, classes, node
+from gas.export.facts import fact_lines, human
+from gas.export.weights import load_weights
+from gas.model import initialise, network_part, set_drop_path, with_classes
+from gas.patterns.base import Part
+from gas.plan import plan
+
+LEGEND = (
+    "Shapes: B batch, N tokens, C channels, H and W sides in tokens or pixels, K heads, D channels per head, R side of "
+    "the image. Layouts: map (B, C, H, W); tokens (B, N, C), row by row; unrolled tokens (B, N, C), ordered so that "
+    "the members of every later 2 x 2 group lie N/4 apart."
+)
+FACTORY = '''def {name}(num_classes: int = {classes}, drop_path: float = 0.0) -> Network:
+    """{title}
+
+    Args:
+        num_classes: Number of classes; 0 for pooled features in place of class scores.
+        drop_path: Stochastic depth in training: rises linearly from 0 at the first block to this rate at the last.
+    """
+    model = {body}
+    initialise(model)
+    if num_classes == 0:
+        {last} = nn.Identity()
+    set_drop_path(model, drop_path)
+    return model'''
+
+
+def module_source(
+    architecture: Architecture, name: str, *, facts: Mapping[str, Any] | None = None, weights: str = ""
+) -> str:
+    """The text of the file.
+
+    Args:
+        architecture: The design.
+        name: Name of the function that builds it; see `identifier`.
+        facts: What is known of the design: see `gas.export.facts`.
+        weights: What the weights beside the file are, in a few words; empty where there are none.
+
+    Raises:
+        DesignError: The design cannot be built.
+        ExportError: One of its classes needs more than torch.
+    """
+    body, last, own_classes = _body(architecture)
+    used = [cls for cls in classes(body) if class_name(cls) == cls.__name__]
+    definitions = Definitions([*used, initialise, set_drop_path, load_weights])
+    definitions.add_import("nn", "torch", "nn")
+    if name in definitions.names:
+        raise SettingError(f"name: got {name!r}; expected a name that no part of the file has; try {name + '_net'!r}")
+    factory = FACTORY.format(
+        name=name, classes=own_classes, title=_title(architecture), body=node(body).text(4, 8), last=last
+    )
+    head = f'"""{_docstring(architecture, name, facts or {}, weights)}\n"""'
+    opening = [head, "from __future__ import annotations", definitions.import_block(), *definitions.constants()]
+    text = "\n\n\n".join(["\n\n".join(opening), *definitions.bodies(), factory]) + "\n"
+    _inspect(text, name)
+    return text
+
+
+def identifier(name: str) -> str:
+    """A name made fit for a Python module and function: letters, digits and underscores, not taken otherwise."""
+    plain = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_").lower()
+    if not plain or plain[0].isdigit():
+        plain = f"design_{plain}".rstrip("_")
+    taken = keyword.iskeyword(plain) or plain in sys.stdlib_module_names or plain in ("torch", "gas", "nn")
+    return f"{plain}_net" if taken else plain
+
+
+def _body(architecture: Architecture) -> tuple[Part, str, int]:
+    """The Part tree with `num_classes` in its place, the last linear layer as an expression, the number of classes.
+
+    Which argument counts the classes, and which layer gives the scores, is seen from what differs between the design
+    with 1 class and with 2: no head is known by name.
+    """
+    one, two = (network_part(with_classes(architecture, n)) for n in (1, 2))
+    with torch.device("meta"):
+        heads = [part.args["head"].build() for part in (one, two)]
+    shapes = [{name: p.shape for name, p in head.named_parameters()} for head in heads]
+    differing = {name.rpartition(".")[0] for name in shapes[0] if shapes[0][name] != shapes[1][name]}
+    if len(differing) != 1 or not isinstance(heads[0].get_submodule(min(differing)), nn.Linear):
+        raise ExportError(f"export: the layers {sorted(differing)} depend on the classes; expected one linear layer")
+    path = "".join(f"[{p}]" if p.isdigit() else f".{p}" for p in min(differing).split(".") if p)
+    return _merged(one, two), f"model.head{path}", _own_classes(architecture)
+
+
+def _own_classes(architecture: Architecture) -> int:
+    return plan(architecture).placed[-1].options.classes
+
+
+def _merged(one: Any, two: Any) -> Any:
+    """The tree `one`, with what differs from `two` written as the number of classes."""
+    match one:
+        case Part():
+            return Part(one.cls, {k: _merged(v, two.args[k]) for k, v in one.args.items()})
+        case list():
+            return [_merged(a, b) for a, b in zip(one, two, strict=True)]
+        case _:
+            # The layer is made for at least one class, and put away where there shall be none.
+            return one if one == two else Verbatim("max(num_classes, 1)")
+
+
+def _title(architecture: Architecture) -> str:
+    dims, depths = (" ".join(map(str, v)) for v in (architecture.dims, architecture.depths))
+    side = architecture.resolution
+    return f"Widths {dims}, depths {depths}, for images of {side} x {side} pixels."
+
+
+def _docstring(architecture: Architecture, name: str, facts: Mapping[str, Any], weights: str) -> str:
+    cost = plan(architecture).cost
+    side, channels = architecture.resolution, architecture.channels
+    lines = [
+        f"{name}: a hierarchical vision backbone, {human(cost.params)} parameters, {human(cost.macs)} multiply-adds.",
+        "",
+        f"Input        (B, {channels}, {side}, {side})",
+        f"Params       {cost.params:,}",
+        f"Macs         {cost.macs:,} (multiply-adds for one image: the papers' FLOPs)",
+        f"Design       {architecture.id}",
+        *(f"{key:<12} {value}" for key, value in fact_lines(facts)),
+        *([f"Weights      {weights}"] if weights else []),
+        "",
+        "Written by gas (generative architecture search), which this file does not need: it stands on torch alone.",
+        "",
+        f"    model = {name}(num_classes=10)",
+        "    scores = model(images)  # (B, 10)",
+        "    maps = model.forward_features(images)  # one (B, C, H, W) map per stage; see model.feature_info",
+        *([f'    load_weights(model, "{name}.safetensors", strict=False)'] if weights else []),
+        "",
+        LEGEND,
+    ]
+    wrapped = [w for line in lines for w in (_wrap(line) if line else [""])]
+    return "\n".join(wrapped).replace("\\", "\\\\").replace('"""', "'''")
+
+
+def _wrap(line: str) -> list[str]:
+    if len(line) <= WIDTH:
+        return [line]
+    indent = " " * 13 if re.match(r"\w[\w ]{0,11} {2,}\S|\S{12} ", line) else ""
+    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=True)
+
+
+def _inspect(text: str, name: str) -> None:
+    """Our own check of the text: it compiles, and imports torch and the standard library alone."""
+    tree = ast.parse(text)
+    compile(tree, f"{name}.py", "exec")
+    for found in ast.walk(tree):
+        modules = [a.name for a in found.names] if isinstance(found, ast.Import) else []
+        modules += [found.module or "."] if isinstance(found, ast.ImportFrom) else []
+        for module in modules:
+            if module.partition(".")[0] not in sys.stdlib_module_names | {"torch"}:
+                raise ExportError(f"{name}.py: imports {module!r}; expected torch and the standard library alone")

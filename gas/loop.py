@@ -1,0 +1,261 @@
+"""The search loop: the only place that knows generator, costs, evaluator and archive together.
+
+It owns the bookkeeping: the budget, duplicates, feasibility, telling the generator of each candidate exactly once,
+and what happens to a candidate whose worker died. Everything it does is an event in the archive before it counts, so
+a search that is killed goes on by repeating these events to a fresh generator (`replay`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from gas.architecture import Architecture
+from gas.archive import Archive
+from gas.cost import LatencyTable, cost
+from gas.errors import RunError
+from gas.evaluation import Candidate, Constraint, Evaluation, Objective, Status
+from gas.evaluators import Evaluator, Outcome
+from gas.generators import Generator
+from gas.pareto import hypervolume
+
+REJECTIONS = 2_000  # candidates in a row that never reach a worker, before the search gives up
+
+
+@dataclass
+class Progress:
+    """How far a search has come, for whoever watches it.
+
+    Args:
+        total: Evaluations wanted.
+        done: Evaluations finished, failed ones included.
+        failed: Of these, failed.
+        proposed: Candidates proposed.
+        infeasible: Of these, outside the constraints.
+        duplicate: Of these, proposed before.
+        in_flight: Evaluations under way.
+        best: Best value of the first objective so far; NaN before the first.
+        hypervolume: Volume dominated so far, as a share of the box of the objectives' bounds; NaN if unbounded.
+        elapsed: Seconds since the start.
+        seconds_left: Estimate; NaN before there is one.
+        note: What is going on, in words.
+    """
+
+    total: int
+    done: int = 0
+    failed: int = 0
+    proposed: int = 0
+    infeasible: int = 0
+    duplicate: int = 0
+    in_flight: int = 0
+    best: float = math.nan
+    hypervolume: float = math.nan
+    elapsed: float = 0.0
+    seconds_left: float = math.nan
+    note: str = ""
+
+    @property
+    def feasible_share(self) -> float:
+        """Share of new designs that satisfied the constraints; NaN before the first."""
+        fresh = self.proposed - self.duplicate
+        return (fresh - self.infeasible) / fresh if fresh else math.nan
+
+
+@dataclass
+class Pricing:
+    """What a design costs, as far as that is known without evaluating it.
+
+    Args:
+        table: Latency by parts; None where the space does not speak of latency.
+        constraints: Absolute bounds on macs, params and predicted latency.
+    """
+
+    table: LatencyTable | None = None
+    constraints: tuple[Constraint, ...] = ()
+
+    def metrics(self, architecture: Architecture) -> dict[str, float]:
+        """macs, params and, with a table, predicted latency."""
+        exact = cost(architecture)
+        latency = {} if self.table is None else {"latency_ms_predicted": self.table.predict(architecture)}
+        return {"macs": exact.macs, "params": exact.params, **latency}
+
+    def refusal(self, metrics: Mapping[str, float]) -> str:
+        """Which constraints a design breaks, in words; empty for none."""
+        broken = [c for c in self.constraints if c.metric in metrics and c.violation(metrics[c.metric]) > 0]
+        return "; ".join(f"{c.metric} {metrics[c.metric]:.6g}, wanted {c}" for c in broken)
+
+
+@dataclass
+class Loop:
+    """One search under way.
+
+    Args:
+        generator: Proposes.
+        pricing: Prices, and refuses what breaks a constraint.
+        evaluator: Runs the proxies.
+        archive: Records.
+        objectives: In recorded metric names.
+        budget: Evaluations wanted in all.
+        deadline: `time.monotonic()` after which nothing new is started.
+        fidelity: JSON recorded with each evaluation.
+        reference: Losses of the hypervolume's reference point.
+        watch: Called with the progress whenever it has changed.
+    """
+
+    generator: Generator
+    pricing: Pricing
+    evaluator: Evaluator
+    archive: Archive
+    objectives: tuple[Objective, ...]
+    budget: int
+    deadline: float = math.inf
+    fidelity: str = ""
+    reference: tuple[float, ...] = ()
+    watch: Callable[[Progress], None] = lambda progress: None
+    progress: Progress = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.progress = Progress(self.budget)
+        self._seen: dict[str, int] = {}
+        self._flying: dict[int, tuple[Candidate, dict[str, float]]] = {}
+        self._losses: list[tuple[float, ...]] = []
+        self._seconds: list[float] = []
+        self._started = time.monotonic()
+        self._refused_in_a_row = 0
+
+    def replay(self) -> list[Candidate]:
+        """Repeats the archive's events to the generator; returns the candidates whose evaluation was cut off.
+
+        Raises:
+            RunError: The generator now proposes something else, so going on would not be the same search.
+        """
+        cut_off: dict[int, Candidate] = {}
+        for kind, event in self.archive.events():
+            if kind == "told":
+                cut_off.pop(event.candidate.number)
+                self.generator.tell(event)
+                self._count(event)
+                continue
+            asked = self.generator.ask(1)
+            if not asked or asked[0].architecture != event.architecture:
+                got = asked[0].architecture.id if asked else "nothing"
+                raise RunError(
+                    f"{self.archive.file.parent}: candidate {event.number} was {event.architecture.id}, but the "
+                    f"generator now proposes {got}; resume with the versions that began the run"
+                )
+            cut_off[event.number] = asked[0]
+            self._propose(asked[0])
+        return list(cut_off.values())
+
+    def run(self, cut_off: list[Candidate] = ()) -> str:
+        """Searches until the budget is spent; returns why it ended: `budget`, `time` or `exhausted`."""
+        for candidate in cut_off:
+            self._consider(candidate)
+        while True:
+            ended = self._fill()
+            if not self._flying:
+                self._report("")
+                return ended
+            for outcome in self.evaluator.collect(timeout=0.25):
+                self._finish(outcome)
+            self._report("")
+
+    def _fill(self) -> str:
+        """Starts evaluations while there is room; returns why none can be started any more, or an empty text."""
+        while True:
+            if self.progress.done + len(self._flying) >= self.budget:
+                return "budget"
+            if time.monotonic() + self._typical_seconds() > self.deadline:
+                return "time"
+            if self.evaluator.pending >= self.evaluator.capacity:
+                return ""
+            asked = self.generator.ask(1) if self._refused_in_a_row < REJECTIONS else []
+            if not asked:
+                return "exhausted"
+            self.archive.ask(asked[0])
+            self._propose(asked[0])
+            self._consider(asked[0])
+
+    def _propose(self, candidate: Candidate) -> None:
+        self.progress.proposed += 1
+        if candidate.architecture.id in self._seen:
+            self.progress.duplicate += 1
+
+    def _consider(self, candidate: Candidate) -> None:
+        """Sends a candidate to a worker, or says at once what is wrong with it."""
+        first = self._seen.setdefault(candidate.architecture.id, candidate.number)
+        metrics = self.pricing.metrics(candidate.architecture)
+        refusal = self.pricing.refusal(metrics)
+        if first != candidate.number:
+            self._tell(Evaluation(candidate, Status.DUPLICATE, metrics, f"proposed before as {first}"))
+        elif refusal:
+            self._tell(Evaluation(candidate, Status.INFEASIBLE, metrics, refusal))
+        else:
+            self._refused_in_a_row = 0
+            self._flying[candidate.number] = candidate, metrics
+            self.evaluator.submit(candidate)
+            return
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row % 20 == 0:
+            self._report(f"{self._refused_in_a_row} candidates in a row outside the constraints")
+
+    def _finish(self, outcome: Outcome) -> None:
+        candidate, metrics = self._flying.pop(outcome.number)
+        evaluation = Evaluation(candidate, Status.OK, {**metrics, **outcome.metrics}, "", outcome.seconds)
+        if outcome.reason:
+            evaluation = replace(evaluation, status=Status.FAILED, metrics=metrics, reason=outcome.reason)
+        self._tell(evaluation, outcome.worker)
+
+    def _tell(self, evaluation: Evaluation, worker: str = "") -> None:
+        self.archive.tell(evaluation, worker, self.fidelity if worker else "")
+        self.generator.tell(evaluation)
+        self._count(evaluation)
+
+    def _count(self, evaluation: Evaluation) -> None:
+        state = self.progress
+        self._seen.setdefault(evaluation.candidate.architecture.id, evaluation.candidate.number)
+        state.infeasible += evaluation.status is Status.INFEASIBLE
+        if evaluation.status not in (Status.OK, Status.FAILED):
+            return
+        state.done += 1
+        state.failed += evaluation.status is Status.FAILED
+        self._seconds.append(evaluation.seconds)
+        if evaluation.ok:
+            losses = tuple(objective.loss(evaluation.metrics) for objective in self.objectives)
+            self._losses.append(losses)
+            first = min(row[0] for row in self._losses)
+            state.best = -first if self.objectives[0].maximise else first
+            if self.reference and all(map(math.isfinite, self.reference)):
+                scale = np.array([abs(r) or 1.0 for r in self.reference])
+                points = np.array(self._losses) / scale
+                state.hypervolume = hypervolume(points, np.array(self.reference) / scale)
+
+    def _typical_seconds(self) -> float:
+        return float(np.median(self._seconds)) if self._seconds else 0.0
+
+    def _report(self, note: str) -> None:
+        state = self.progress
+        state.in_flight, state.note = len(self._flying), note
+        state.elapsed = time.monotonic() - self._started
+        if state.done and self._seconds:
+            at_once = max(self.evaluator.capacity, 1)
+            work = (self.budget - state.done) * self._typical_seconds() / at_once
+            state.seconds_left = min(work, max(self.deadline - time.monotonic(), 0.0))
+        self.watch(state)
+
+
+def reference_point(
+    objectives: tuple[Objective, ...], bounds: Mapping[str, float], greatest: Mapping[str, float]
+) -> tuple[float, ...]:
+    """A fixed reference point for the hypervolume: the bound of each metric to make small, 0 for one to make large."""
+    return tuple(0.0 if o.maximise else bounds.get(o.metric, greatest.get(o.metric, math.inf)) for o in objectives)
+
+
+def fidelity_json(proxy_settings: Mapping[str, object]) -> str:
+    """What is recorded with each evaluation about how its proxy was worked out."""
+    return json.dumps(proxy_settings, sort_keys=True, separators=(",", ":"))

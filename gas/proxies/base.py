@@ -1,0 +1,156 @@
+"""What a proxy is: a score for a design, at a stated fidelity, on stated data."""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar
+
+import pydantic
+from pydantic import Field
+
+from gas.architecture import Architecture
+from gas.data import ImageData, load
+from gas.errors import SettingError, describe
+from gas.registry import Registry
+
+
+class Fidelity(pydantic.BaseModel):
+    """How closely a proxy comes near to training in full; recorded with every evaluation.
+
+    A proxy reads the fields that bear on it. `None` for images, validation and classes means all that the data has.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    resolution: Annotated[int, Field(gt=0, description="side of the images, pixels")] = 32
+    width: Annotated[float, Field(gt=0, description="multiplier of every width")] = 1.0
+    images: Annotated[int, Field(gt=0, description="training images")] | None = None
+    validation: Annotated[int, Field(gt=0, description="validation images")] | None = None
+    classes: Annotated[int, Field(gt=1, description="classes")] | None = None
+    noise: Annotated[float, Field(ge=0, description="Gaussian noise on the images, in their own deviations")] = 0.0
+    steps: Annotated[int, Field(gt=0, description="training steps, whatever the number of images")] = 256
+    batch: Annotated[int, Field(gt=0, description="images per step")] = 32
+    rate: Annotated[float, Field(gt=0, description="highest learning rate, for 12 blocks of mean width 64")] = 7e-4
+    seeds: Annotated[int, Field(gt=0, description="initialisations that the score is the mean of")] = 1
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no blanks."""
+        return json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def of(cls, changes: Mapping[str, Any], base: Fidelity) -> Fidelity:
+        """`base` with changes; SettingError naming the first that cannot be."""
+        for name in changes:
+            if name not in cls.model_fields:
+                expected = f"one of {', '.join(sorted(cls.model_fields))}"
+                raise SettingError(f"fidelity: {describe(name, expected, known=cls.model_fields)}")
+        try:
+            return cls(**{**base.model_dump(), **changes})
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            raise SettingError(f"fidelity.{first['loc'][0]}: got {first['input']!r}; {first['msg']}") from error
+
+
+class Proxy(ABC):
+    """One score. An instance is made once per worker from plain data, and scores many designs.
+
+    Args:
+        data: Name of a data source, or the path of an image folder.
+        fidelity: Fields of `Fidelity` that differ from the proxy's default, or a whole Fidelity.
+        seed: Seed of the data: which images, which split.
+
+    Class attributes:
+        name: Registered name; also the name of the main metric.
+        maximise: True where more is better.
+        needs_training: True where a design is trained, on images, for the score.
+        default_fidelity: What it runs at unless told otherwise.
+        default_data: What it runs on unless told otherwise.
+        fidelity_on: Per data source, fields of the default fidelity that differ on it.
+    """
+
+    name: ClassVar[str] = ""
+    maximise: ClassVar[bool] = True
+    needs_training: ClassVar[bool] = False
+    default_fidelity: ClassVar[Fidelity] = Fidelity()
+    default_data: ClassVar[str] = "digits"
+    fidelity_on: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def __init__(
+        self, data: str | None = None, fidelity: Fidelity | Mapping[str, Any] | None = None, *, seed: int = 0
+    ) -> None:
+        self.data = self.default_data if data is None else data
+        if not isinstance(fidelity, Fidelity):
+            fidelity = Fidelity.of({**self.fidelity_on.get(self.data, {}), **(fidelity or {})}, self.default_fidelity)
+        self.fidelity = fidelity
+        self.seed = seed
+        self._images: ImageData | None = None
+
+    def prepare(self) -> None:
+        """Loads the images that `score` needs, once. DataError where they cannot be read."""
+        if self.needs_training:
+            _ = self.images
+
+    @property
+    def images(self) -> ImageData:
+        """The data at the proxy's fidelity, loaded at the first call."""
+        if self._images is None:
+            wanted = self.fidelity.model_dump(include={"resolution", "images", "validation", "classes", "noise"})
+            self._images = load(self.data, seed=self.seed, **wanted)
+        return self._images
+
+    @abstractmethod
+    def score(self, architecture: Architecture, *, seed: int = 0, deadline: float | None = None) -> dict[str, float]:
+        """Metrics of a design: the score under the proxy's name, and extras whose names begin with it.
+
+        Args:
+            architecture: The design at its own size; reducing it is the proxy's affair.
+            seed: Seed of the weights and of the order of the images: equal seeds give equal scores on one thread.
+            deadline: Value of `time.monotonic()` after which TimeoutError is raised.
+
+        Raises:
+            DesignError: The design does not exist at this fidelity.
+            ValueError: No score came out (a loss that is not a number).
+            TimeoutError: The deadline has passed.
+        """
+
+    def settings(self) -> dict[str, Any]:
+        """Plain data from which `create` makes an equal proxy."""
+        return {"data": self.data, "fidelity": self.fidelity.model_dump(), "seed": self.seed}
+
+
+PROXIES: Registry[type[Proxy]] = Registry("proxy", "gas.proxies")
+
+
+def register(name: str) -> Callable[[type[Proxy]], type[Proxy]]:
+    """Class decorator: enters a proxy under `name`, which is also its file's name."""
+
+    def enter(cls: type[Proxy]) -> type[Proxy]:
+        cls.name = name
+        return PROXIES.register(name)(cls)
+
+    return enter
+
+
+def create(name: str, settings: Mapping[str, Any] | None = None) -> Proxy:
+    """The proxy registered as `name`, from plain data: keys `data`, `fidelity` (a mapping) and `seed`, all optional.
+
+    Raises:
+        UnknownNameError: No proxy has this name.
+        SettingError: A setting that no proxy has, or a fidelity that cannot be.
+    """
+    proxy = PROXIES.get(name)
+    settings = dict(settings or {})
+    known = ("data", "fidelity", "seed")
+    for key in settings:
+        if key not in known:
+            raise SettingError(f"proxy {name}: {describe(key, 'one of ' + ', '.join(known), known=known)}")
+    return proxy(settings.get("data"), settings.get("fidelity"), seed=settings.get("seed", 0))
+
+
+def check_deadline(deadline: float | None, doing: str) -> None:
+    """TimeoutError where the deadline has passed; `doing` says how far the work had come."""
+    if deadline is not None and time.monotonic() > deadline:
+        raise TimeoutError(f"out of time at {doing}")

@@ -1,0 +1,105 @@
+"""How many directions the features of a fresh network spread over: a score without training, data or labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from gas.architecture import Architecture
+from gas.model import Network, build
+from gas.plan import plan
+from gas.proxies.base import Fidelity, Proxy, check_deadline, register
+from gas.proxies.reduce import reduce
+
+SHARE = 0.99
+"""Share of the variance that the counted components hold."""
+
+
+@register("pca_count")
+class PcaCount(Proxy):
+    """Principal components that hold 99% of the variance of a block's output, summed over the blocks.
+
+    The images are Gaussian noise of the fidelity's resolution and batch size, so `data` is not read; the score is the
+    mean over `fidelity.seeds` initialisations. A block's count is at most the smaller of its width and its tokens
+    times the batch size.
+
+    Source: W-PCA, arXiv 2504.15983 (ICLR 2025), which counts the components of the MLPs' hidden states. Differs:
+    counted on what the blocks give out, so that it means the same for blocks without an MLP; not multiplied by the
+    number of parameters (a cost that stands beside the score here); noise images in place of text.
+    """
+
+    default_fidelity = Fidelity(resolution=64, batch=64, seeds=3)
+
+    def score(self, architecture: Architecture, *, seed: int = 0, deadline: float | None = None) -> dict[str, float]:
+        """`pca_count`, and `pca_count_share`: the score as a share of the sum of the blocks' widths."""
+        fidelity = self.fidelity
+        small = reduce(architecture, resolution=fidelity.resolution, width=fidelity.width)
+        size = (fidelity.batch, small.channels, small.resolution, small.resolution)
+        total = 0
+        for index in range(fidelity.seeds):
+            check_deadline(deadline, f"initialisation {index + 1} of {fidelity.seeds}")
+            generator = torch.Generator().manual_seed(seed * fidelity.seeds + index)
+            network = build(small, classes=2, seed=seed * fidelity.seeds + index).eval()
+            counts = block_counts(network, small, torch.randn(size, generator=generator))
+            total += sum(counts)
+        score = total / fidelity.seeds
+        most = sum(placed.after.dim for placed in plan(small).blocks)
+        return {self.name: score, f"{self.name}_share": score / most}
+
+
+def block_counts(network: Network, architecture: Architecture, images: Tensor) -> list[int]:
+    """Component count of every block's output for `images` (B, 3, R, R), in the order of the blocks."""
+    with torch.inference_mode(), _watched(network, architecture) as counts:
+        network(images)
+    return counts
+
+
+def component_count(features: Tensor, share: float = SHARE) -> int:
+    """(S, C) features -> the least number of principal components that hold `share` of the variance.
+
+    0 where the features do not vary at all.
+    """
+    centred = (features - features.mean(dim=0)).double()
+    # The smaller of the two Gram matrices has the same non-zero eigenvalues.
+    gram = centred.T @ centred if centred.shape[0] >= centred.shape[1] else centred @ centred.T
+    variances = torch.linalg.eigvalsh(gram).clamp_min(0).flip(0)  # descending
+    total = variances.sum()
+    if total <= 0:
+        return 0
+    # The tolerance keeps a share met exactly from being missed by rounding.
+    return int((variances.cumsum(0) < total * (share - 1e-9)).sum()) + 1
+
+
+@contextmanager
+def _watched(network: Network, architecture: Architecture) -> Iterator[list[int]]:
+    """Within it, every block that runs adds its count to the list."""
+    counts: list[int] = []
+    hooks = []
+    try:
+        for module, layout in _blocks(network, architecture):
+
+            def count(_: nn.Module, __: tuple, output: Tensor, layout: str = layout) -> None:
+                channels_last = output.movedim(1, -1) if layout == "map" else output
+                counts.append(component_count(channels_last.flatten(0, -2)))
+
+            hooks.append(module.register_forward_hook(count))
+        yield counts
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _blocks(network: Network, architecture: Architecture) -> Iterator[tuple[nn.Module, str]]:
+    """Every block's module with the layout that it gives out; the builder's own conversions are passed over."""
+    placed = plan(architecture).blocks
+    for index, stage in enumerate(network.stages):
+        members = [p for p in placed if p.stage == index]
+        parts = sum(len(p.conversions) + 1 for p in members)
+        modules = list(stage.children()) if parts > 1 else [stage]
+        position = -1
+        for block in members:
+            position += len(block.conversions) + 1
+            yield modules[position], block.after.layout

@@ -1,0 +1,1 @@
+"""What is printed and drawn: tables, figures, the bar of a running search."""

@@ -1,0 +1,103 @@
+"""What a search space is, in words and numbers: what `gas check` prints."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any, TextIO
+
+from gas.architecture import Architecture
+from gas.export.facts import human
+from gas.plan import plan
+from gas.report.tables import MACS_NOTE, show, to_json
+from gas.space import SearchSpace
+
+DRAWS = 20_000
+
+
+def show_space(
+    space: SearchSpace, *, examples: int = 3, seed: int = 0, how: str = "text", stream: TextIO | None = None
+) -> None:
+    """Prints a space: decisions, exact number of designs, cost range, feasible share, example designs.
+
+    Args:
+        space: The space; a single design is a space with one member.
+        examples: Feasible designs to draw (uniform at each decision).
+        seed: Of the examples.
+        how: `text` or `json`.
+        stream: Where to; standard output by default.
+    """
+    stream = stream or sys.stdout
+    facts = space_facts(space, examples=examples, seed=seed)
+    if how == "json":
+        print(to_json([facts]), file=stream)
+        return
+    lines = [f"{space.name}: {space.about}".rstrip(": "), f"file         {space.document.file}"]
+    lines += [f"designs      {space.size():,}" + (f" (about {space.size():.1e})" if space.size() > 10**6 else "")]
+    lines += [f"decisions    {len(space.decisions)}"]
+    for name in ("params", "macs"):
+        low, high = space.cost_range[name]
+        lines.append(f"{name:<12} {human(low)} to {human(high)}")
+    for heading, texts in (("objectives", facts["objectives"]), ("bounds", _bounds(space)), ("rules", facts["rules"])):
+        lines += [f"{heading if i == 0 else '':<12} {text}" for i, text in enumerate(texts)]
+    if space.budgets:
+        share, low, high = (facts["feasible_share"][k] for k in ("estimate", "low", "high"))
+        lines.append(f"feasible     {share:.1%} of all designs meet the bounds on params and macs")
+        lines.append(f"             ({DRAWS:,} uniform draws; 95% interval {low:.1%} to {high:.1%})")
+    print("\n".join(lines), file=stream)
+    if space.decisions:
+        print(file=stream)
+        show(facts["decisions"], stream=stream, title="Decisions")
+    if facts["examples"]:
+        print(file=stream)
+        show(facts["examples"], ("id", "dims", "depths", "params", "macs"), stream=stream, title="Examples")
+    elif "macs" not in "".join(lines):
+        print(MACS_NOTE, file=stream)
+
+
+def space_facts(space: SearchSpace, *, examples: int, seed: int) -> dict[str, Any]:
+    """The same as plain data."""
+    facts: dict[str, Any] = {
+        "name": space.name,
+        "about": space.about,
+        "file": space.document.file,
+        "designs": space.size(),
+        "params": list(space.cost_range["params"]),
+        "macs": list(space.cost_range["macs"]),
+        "objectives": [str(o) for o in space.objectives],
+        "constraints": [str(c) for c in space.constraints],
+        "rules": [rule.text for rule in space.document.tree.rules],
+        "decisions": [
+            {
+                "path": decision.path,
+                "choices": ", ".join(map(str, decision.choices)),
+                "only where": " and ".join(f"{path} is {value}" for path, value in decision.when),
+            }
+            for decision in space.decisions
+        ],
+        "published": space.published,
+    }
+    if space.budgets:
+        share, low, high = space.feasible_share(DRAWS)
+        facts["feasible_share"] = {"estimate": share, "low": low, "high": high, "draws": DRAWS}
+    feasible = bool(space.budgets)
+    drawn = space.sample(examples, seed, feasible=feasible) if space.decisions else space.sample(min(examples, 1), seed)
+    facts["examples"] = [_example(design) for design in drawn]
+    return facts
+
+
+def _bounds(space: SearchSpace) -> list[str]:
+    texts = []
+    for c in space.constraints:
+        unit = " times " + c.of if c.of else " ms" if c.metric == "latency_ms" else ""
+        ends = [f"at least {human(c.low)}{unit}"] * (c.low > -math.inf) + [f"at most {human(c.high)}{unit}"] * (
+            c.high < math.inf
+        )
+        texts.append(f"{c.metric.removesuffix('_ms')} {' and '.join(ends)}")
+    return texts
+
+
+def _example(design: Architecture) -> dict[str, Any]:
+    exact = plan(design).cost
+    dims, depths = (", ".join(map(str, numbers)) for numbers in (design.dims, design.depths))
+    return {"id": design.id, "dims": dims, "depths": depths, "params": exact.params, "macs": exact.macs}

@@ -1,0 +1,227 @@
+"""A run directory, read: what a search leaves, and what is asked of it.
+
+run.json          settings, versions, objectives and bounds in recorded names
+space.yaml        the search space as it was read
+references.json   the designs that the space speaks of, with their costs and scores
+archive.sqlite    every candidate, evaluation and measurement
+front.csv         the front at the end, for people; `Run.front()` is the truth
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gas.architecture import Architecture
+from gas.archive import Archive
+from gas.errors import RunError, describe
+from gas.evaluation import Constraint, Objective
+from gas.settings import Settings
+from gas.space import SearchSpace, load, space_from_text
+from gas.verify import unrefuted_front
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+RULES = {
+    "best": "the highest {metric} on the front among designs that meet every constraint as measured",
+    "knee": "the knee of the front: the least sum of objectives, each scaled to the front's range",
+}
+
+
+class Run:
+    """A search's directory, read.
+
+    Args:
+        path: The directory.
+
+    Raises:
+        RunError: It is missing, is no run, or is damaged; says which file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise RunError(f"{path}: got no such directory; expected the directory of a run")
+        self.record = _read_json(self.path / "run.json")
+        if self.record.get("format") != FORMAT:
+            raise RunError(f"{self.path / 'run.json'}: {describe(self.record.get('format'), f'format {FORMAT}')}")
+
+    @cached_property
+    def settings(self) -> Settings:
+        """How the search was run."""
+        return Settings.from_json(self.record["settings"])
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The search space, from the run's own copy."""
+        file = self.path / "space.yaml"
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{file}: cannot be read: {error.strerror}") from error
+        return space_from_text(text, str(file), references={n: d for n, (d, _) in self.references.items()})
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What was searched for, in recorded metric names."""
+        return tuple(Objective(o["metric"], o["maximise"]) for o in self.record["objectives"])
+
+    @property
+    def measured_constraints(self) -> tuple[Constraint, ...]:
+        """The bounds that a measurement decides (latency)."""
+        return _constraints(self.record["measured"])
+
+    @property
+    def bounds(self) -> tuple[Constraint, ...]:
+        """The bounds that decided before an evaluation: on macs, params and predicted latency."""
+        return _constraints(self.record["bounds"])
+
+    @property
+    def references(self) -> dict[str, tuple[Architecture, dict[str, Any]]]:
+        """Name -> (design, its metrics) of the designs that the space speaks of."""
+        listed = _read_json(self.path / "references.json")
+        return {n: (Architecture.from_dict(r["design"], n), r.get("metrics", {})) for n, r in listed.items()}
+
+    def frame(self) -> pd.DataFrame:
+        """Every evaluation: see `Archive.frame`."""
+        with Archive.open(self.path, readonly=True) as archive:
+            return archive.frame()
+
+    def front(self, objectives: Sequence[Objective] | Mapping[str, str] | None = None) -> pd.DataFrame:
+        """The Pareto front among designs that no measurement refutes, best in the first objective first.
+
+        Args:
+            objectives: Those of the search where None; else Objectives, or metric -> "max" or "min".
+
+        Returns:
+            Rows of `frame`, with a column `verified`: True where every constraint holds as measured.
+        """
+        wanted = self.objectives if objectives is None else _objectives(objectives)
+        with Archive.open(self.path, readonly=True) as archive:
+            return unrefuted_front(archive, wanted, self.measured_constraints)
+
+    def choice(self, rule: str = "best") -> tuple[Architecture, str]:
+        """The design that a rule picks, and why in words.
+
+        Args:
+            rule: `best` (highest first objective among the verified front; the whole front where nothing is
+                verified yet) or `knee`.
+        """
+        from gas.pareto import knee
+
+        if rule not in RULES:
+            raise RunError(f"{self.path}: {describe(rule, 'one of ' + ', '.join(RULES), known=RULES)}")
+        front = self.front()
+        if front.empty:
+            raise RunError(f"{self.path}: got no design that is ok; expected at least one to choose from")
+        verified = front[front["verified"]]
+        rows = verified if len(verified) else front
+        losses = [[o.loss(row) for o in self.objectives] for row in rows.to_dict("records")]
+        at = knee(losses) if rule == "knee" else 0
+        row = rows.iloc[at]
+        reason = RULES[rule].format(metric=self.objectives[0].metric)
+        if not len(verified):
+            reason += " (nothing on the front is measured yet, so predictions decide)"
+        return self.architecture(row["id"]), f"{row['id']} (candidate {row['number']}): {reason}"
+
+    def architecture(self, which: str | int) -> Architecture:
+        """A design by content id, candidate number, `best` or `knee`; RunError where there is none."""
+        if which in RULES:
+            return self.choice(str(which))[0]
+        with Archive.open(self.path, readonly=True) as archive:
+            return archive.architecture(which)
+
+    def row(self, architecture: Architecture) -> dict[str, Any]:
+        """What is recorded about a design: its (first) row of `frame` as a dict, without what is not known."""
+        frame = self.frame()
+        rows = frame[frame["id"] == architecture.id]
+        return rows.iloc[0].dropna().to_dict() if len(rows) else {}
+
+    def measured_latencies(self) -> dict[str, float]:
+        """Content id -> measured latency in ms, at the run's target, batch and threads; references included."""
+        with Archive.open(self.path, readonly=True) as archive:
+            return archive.latencies((self.settings.target, self.settings.batch, self.settings.threads))
+
+    def facts(self, architecture: Architecture) -> dict[str, Any]:
+        """What a model card says about a design: see `gas.export.facts`."""
+        row = self.row(architecture)
+        if not row:
+            return {}
+        proxy = self.record["proxy"]
+        fidelity = f"{json.dumps(proxy['fidelity'], sort_keys=True)} on {proxy['data']}, seed {proxy['seed']}"
+        facts: dict[str, Any] = {
+            "origin": f"{row['origin']}, candidate {row['number']} of run {self.path.name} over {self.space.name}",
+            "proxies": {name: float(value) for name, value in row.items() if name == proxy["name"]},
+            "fidelity": fidelity,
+        }
+        where = {"target": self.settings.target, "batch": self.settings.batch, "threads": self.settings.threads}
+        if "latency_ms" in row:
+            quartiles = {"q1_ms": row["latency_ms_q1"], "q3_ms": row["latency_ms_q3"]}
+            ratio = {"ratio": row["latency_ratio"], "against": self.record["against"]} if "latency_ratio" in row else {}
+            facts["latency"] = {**where, "median_ms": row["latency_ms"], **quartiles, **ratio}
+        elif "latency_ms_predicted" in row:
+            facts["latency"] = {**where, "median_ms": row["latency_ms_predicted"], "predicted": True}
+        return facts
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path}: {self.record['space']}, {self.settings.generator}, {self.settings.proxy}>"
+
+
+def open_run(path: str | Path) -> Run:
+    """The run in a directory; RunError where there is none or it is damaged."""
+    return Run(path)
+
+
+def export(
+    design: Architecture | Run | str | Path, out: str | Path, *, which: str = "best", command: str = "", **options: Any
+) -> Any:
+    """Writes a design as a standalone PyTorch file with weights, design file and model card, and checks it.
+
+    Args:
+        design: A design, a run (or its directory), or the name or path of a design.
+        out: Folder to write to.
+        which: For a run: content id, candidate number, `best` or `knee`.
+        command: What made the files, for the model card.
+        **options: See `gas.export.export_design`.
+    """
+    from gas.export import export_design
+
+    if isinstance(design, str | Path) and (Path(design) / "run.json").exists():
+        design = Run(design)
+    if isinstance(design, Run):
+        chosen = design.architecture(which)
+        name = f"{design.space.name}_{chosen.id}"
+        facts = design.facts(chosen) | ({"command": command} if command else {})
+        return export_design(chosen, out, **{"name": name, "facts": facts, **options})
+    chosen = design if isinstance(design, Architecture) else load(design)
+    return export_design(chosen, out, **options)
+
+
+def _objectives(given: Sequence[Objective] | Mapping[str, str]) -> tuple[Objective, ...]:
+    if not isinstance(given, Mapping):
+        return tuple(given)
+    for direction in given.values():
+        if direction not in ("max", "min"):
+            raise RunError(f"objectives: {describe(direction, 'max or min', known=('max', 'min'))}")
+    return tuple(Objective(metric, direction == "max") for metric, direction in given.items())
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{file.parent}: got no {file.name}; expected the directory of a run") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file}: damaged: {error}") from error
+    if not isinstance(data, dict):
+        raise RunError(f"{file}: damaged: got {type(data).__name__}; expected a mapping")
+    return data
+
+
+def _constraints(listed: Sequence[Mapping[str, str]]) -> tuple[Constraint, ...]:
+    return tuple(Constraint(c["metric"], float(c["low"]), float(c["high"])) for c in listed)

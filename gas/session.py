@@ -1,0 +1,350 @@
+"""One search, begun or resumed, in a run directory: sets the parts up, runs the loop, measures the front.
+
+A session holds the directory's lock, so two searches never write to one run. Whatever ends it (the budget, time,
+Ctrl-C, an error, SIGKILL), what was evaluated is in the archive, and a session with `resume` goes on from there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from gas.architecture import Architecture
+from gas.archive import Archive
+from gas.cost import TARGETS, LatencyTable, cost
+from gas.errors import RunError, SettingError
+from gas.evaluation import Constraint, Objective
+from gas.evaluators import Evaluator, Work
+from gas.evaluators import create as create_evaluator
+from gas.generators import create as create_generator
+from gas.loop import Loop, Pricing, Progress, fidelity_json, reference_point
+from gas.proxies import create as create_proxy
+from gas.run import FORMAT, Run
+from gas.settings import Settings
+from gas.space import SearchSpace, load, load_space
+from gas.verify import Measuring, measure_front, score_references
+
+LATENCY = "latency_ms"
+CHANGEABLE = {"budget", "seconds", "workers", "address", "limit_s", "memory_mib"}  # may differ when a run is resumed
+
+
+class Session:
+    """A search under way; a context manager that lets go of workers, archive and lock.
+
+    Args:
+        space: A space, or the name or path of one; None takes the run's own when it is resumed.
+        out: Directory of the run.
+        resume: Go on with the run that is there.
+        settings: Fields of Settings; on resuming, only those in CHANGEABLE may differ from the run's.
+        watch: Called with the loop's Progress.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace | str | Path | None,
+        out: Path,
+        *,
+        resume: bool,
+        settings: Mapping[str, Any],
+        watch: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.out = out
+        self.began = time.monotonic()
+        self.watch = watch or (lambda progress: None)
+        self.evaluator: Evaluator | None = None
+        self.archive: Archive | None = None
+        self.ended = ""
+        self._lock: IO[str] | None = None
+        self._recorded_bounds: tuple[Constraint, ...] = ()
+        try:
+            self._open(space, resume, settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self) -> str:
+        """Searches, then measures the front; returns why the search ended: `budget`, `time` or `exhausted`."""
+        self._note("starting workers")
+        with self._evaluator() as self.evaluator:
+            self.loop.evaluator = self.evaluator
+            self.ended = self.loop.run(self._cut_off)
+            self._score_references()
+        self._measure()
+        self._write_front()
+        return self.ended
+
+    def close(self) -> None:
+        """Lets go of everything; may be called again."""
+        if self.evaluator is not None:
+            self.evaluator.close()
+        if self.archive is not None:
+            self.archive.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Setting up
+
+    def _open(self, space: SearchSpace | str | Path | None, resume: bool, settings: Mapping[str, Any]) -> None:
+        there = (self.out / "run.json").exists()
+        if resume and not there:
+            raise RunError(f"{self.out}: got no run; expected the directory of one to resume")
+        if there and not resume:
+            raise RunError(f"{self.out}: got a run that exists already; expected a new directory, or --resume")
+        if not there and self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise RunError(f"{self.out}: got a file or folder that is no run; expected a new or empty directory")
+        if there:
+            self._take_lock()
+            self._reopen(space, settings)
+        else:
+            self.settings = Settings.of(**dict(settings))
+            self.space = load_space(space) if isinstance(space, str | Path) else space
+            if self.space is None:
+                raise SettingError("space: got none; expected a search space, such as turbovit.yaml")
+        self._prepare()
+        if not there:
+            self._begin()
+        self._assemble()
+        self._cut_off = self.loop.replay() if there else []
+
+    def _take_lock(self) -> None:
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.out / "lock").open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(f"{self.out}: another search is writing to this run") from error
+        except OSError as error:
+            raise RunError(f"{self.out}: cannot be written to: {error.strerror}") from error
+
+    def _reopen(self, space: SearchSpace | str | Path | None, settings: Mapping[str, Any]) -> None:
+        """Settings and space of the run that is there; what was given must agree with them."""
+        run = Run(self.out)
+        recorded = run.settings.model_dump()
+        given = Settings.of(**{**recorded, **settings}).model_dump()
+        for name, value in given.items():
+            if value != recorded[name] and name not in CHANGEABLE:
+                raise SettingError(f"{name}: got {value!r}; this run has {recorded[name]!r}, which cannot be changed")
+        self.settings = Settings.of(**given)
+        self.space = run.space
+        # The table may know other numbers by now; a run keeps to the bounds it began with.
+        self._recorded_bounds = run.bounds
+        if space is not None:
+            other = load_space(space) if isinstance(space, str | Path) else space
+            if other.document.tree != self.space.document.tree:
+                raise SettingError(f"space: got {other.name}, which is not the space of {self.out}; leave --space out")
+
+    def _prepare(self) -> None:
+        """Makes sure that everything named exists, before anything is written."""
+        given = self.settings
+        self.proxy = create_proxy(given.proxy, {"data": given.data, "fidelity": given.fidelity, "seed": given.seed})
+        self._note("preparing data")
+        self.proxy.prepare()
+        objectives = self.space.objectives or _default_objectives()
+        self.objectives = tuple(given.objective(o) for o in objectives)
+        self.generator = create_generator(
+            given.generator, self.space, self.objectives, given.seed, **given.generator_options
+        )
+        target = TARGETS.get(given.target)(batch=given.batch, threads=given.threads)
+        spoken = [o.metric for o in objectives] + [c.metric for c in self.space.constraints]
+        # A block is timed on the CPU's own clock where one thread does the work, so that workers do not count.
+        clock = "cpu" if given.threads == 1 and given.target.startswith("cpu") else "wall"
+        self.table = LatencyTable(target, clock=clock) if LATENCY in spoken else None
+        self.references = dict(self.space.references)
+        for name in given.compare:
+            self.references.setdefault(name, load(name))
+        self.bounds = self._recorded_bounds or self._resolved_bounds()
+
+    def _resolved_bounds(self) -> tuple[Constraint, ...]:
+        """The bounds that are known before an evaluation, absolute and in recorded names."""
+        bounds = []
+        for constraint in self.space.constraints:
+            if constraint.metric == "proxy":
+                continue  # a bound on the score itself decides at the end, not before the score is known
+            if constraint.of:
+                self._note(f"timing the blocks of {constraint.of}")
+                constraint = constraint.resolved(self.table.predict(self.references[constraint.of]))
+            bounds.append(self.settings.constraint(constraint))
+        return tuple(bounds)
+
+    def _begin(self) -> None:
+        self._take_lock()
+        try:
+            (self.out / "space.yaml").write_text(self.space.document.text, encoding="utf-8")
+            self._write_references({})
+            self.archive = Archive.create(self.out)
+            # run.json comes last: a directory without it is no run, so a cut-off beginning can be begun again.
+            _write(self.out / "run.json", json.dumps(self._record(), indent=1))
+        except OSError as error:
+            raise RunError(f"{self.out}: cannot be written to: {error.strerror}") from error
+
+    def _record(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "space": self.space.name,
+            "space_file": self.space.document.file,
+            "settings": self.settings.model_dump(mode="json"),
+            "proxy": {"name": self.proxy.name, **self.proxy.settings()},
+            "objectives": [{"metric": o.metric, "maximise": o.maximise} for o in self.objectives],
+            "bounds": [_plain(c) for c in self.bounds],
+            "measured": [_plain(c) for c in self._measured_constraints()],
+            "against": self._against(),
+            "versions": versions(),
+            "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+
+    def _measured_constraints(self) -> list[Constraint]:
+        """Latency bounds as a measurement decides them: on the ratio where they are relative to a design."""
+        bounds = [c for c in self.space.constraints if c.metric == LATENCY]
+        return [Constraint("latency_ratio" if c.of else LATENCY, c.low, c.high) for c in bounds]
+
+    def _against(self) -> str:
+        """The reference design that latencies are measured beside; empty for none."""
+        bound = next((c.of for c in self.space.constraints if c.metric == LATENCY and c.of), "")
+        return bound or next(iter(self.references), "")
+
+    def _assemble(self) -> None:
+        if self.archive is None:
+            self.archive = Archive.open(self.out)
+        known = {c.metric: c.high for c in self.bounds if c.high < math.inf}
+        greatest = {name: high for name, (_, high) in self.space.cost_range.items()}
+        reserve = min(60.0, 0.25 * (self.settings.seconds or 0.0))  # for references and measuring the front
+        deadline = self.began + self.settings.seconds - reserve if self.settings.seconds else math.inf
+        self.loop = Loop(
+            self.generator,
+            Pricing(self.table, self.bounds),
+            None,
+            self.archive,
+            self.objectives,
+            self.settings.budget,
+            deadline,
+            fidelity_json(self.proxy.settings()),
+            reference_point(self.objectives, known, greatest),
+            self.watch,
+        )
+
+    def _evaluator(self) -> Evaluator:
+        given = self.settings
+        settings = {**self.proxy.settings()}
+        work = Work(((self.proxy.name, settings),), given.limit_s, given.memory_mib)
+        name = "ray" if given.workers > 1 or given.address else "in_process"
+        return create_evaluator(name, work, workers=given.workers, address=given.address or None)
+
+    # Finishing
+
+    def _score_references(self) -> None:
+        """Scores the designs that the choice will be shown beside, where the run has not done so yet."""
+        recorded = json.loads((self.out / "references.json").read_text(encoding="utf-8"))
+        waiting = {n: d for n, d in self.references.items() if not recorded.get(n, {}).get("metrics")}
+        if not waiting:
+            return
+        self._note(f"scoring {', '.join(waiting)}")
+        scores = score_references(self.evaluator, waiting, timeout=self.settings.limit_s)
+        self._write_references({n: r.get("metrics", {}) for n, r in recorded.items()} | scores)
+
+    def _write_references(self, scores: Mapping[str, Mapping[str, float]]) -> None:
+        listed = {}
+        for name, design in self.references.items():
+            metrics = dict(scores.get(name, {}))
+            if metrics:
+                exact = cost(design)
+                metrics = {"macs": exact.macs, "params": exact.params, **metrics}
+            listed[name] = {"design": design.to_dict(), "metrics": metrics}
+        _write(self.out / "references.json", json.dumps(listed, indent=1))
+
+    def _measure(self) -> None:
+        if self.table is None:
+            return
+        given = self.settings
+        of = self._against()
+        reference = self.references.get(of)
+        others = [d for n, d in self.references.items() if n != of and d.resolution == _resolution(reference, d)]
+        self._note("measuring the front")
+        measure_front(
+            self.archive,
+            self.objectives,
+            tuple(self._measured_constraints()),
+            Measuring(given.target, given.batch, given.threads, 15.0, of, reference),
+            also=others,
+            deadline=self.began + given.seconds if given.seconds else math.inf,
+            watch=lambda done, total: self._note(f"measured {done} of {total} designs of the front"),
+        )
+
+    def _write_front(self) -> None:
+        Run(self.out).front().to_csv(self.out / "front.csv", index=False)
+
+    def _note(self, text: str) -> None:
+        loop = getattr(self, "loop", None)
+        progress = loop.progress if loop else Progress(self.settings.budget)
+        progress.note = text
+        progress.elapsed = time.monotonic() - self.began
+        self.watch(progress)
+
+
+def search(
+    space: SearchSpace | str | Path, *, out: str | Path, resume: bool = False, watch: Any = None, **settings: Any
+) -> Run:
+    """Searches a space, as `gas search` does, and returns the finished run.
+
+    Args:
+        space: A space, or the name or path of one.
+        out: Directory of the run; must not exist yet, unless `resume`.
+        resume: Go on with the run in `out`; the settings given then must not differ from its own.
+        watch: Called with a `gas.loop.Progress` whenever something has changed.
+        **settings: Fields of `gas.settings.Settings`: budget, workers, seed, generator, proxy, ...
+
+    Raises:
+        GasError: Anything that the user can put right; nothing is lost, and a run that began can be resumed.
+    """
+    with Session(space, Path(out), resume=resume, settings=settings, watch=watch) as session:
+        session.run()
+    return Run(out)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what bears on a search's numbers."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in ("gas", "torch", "numpy", "optuna", "ray", "scikit-learn", "moocore"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _plain(constraint: Constraint) -> dict[str, str]:
+    """As run.json has it; infinity as text, because JSON has none."""
+    return {"metric": constraint.metric, "low": str(constraint.low), "high": str(constraint.high)}
+
+
+def _default_objectives() -> tuple[Objective, ...]:
+    return Objective("proxy", maximise=True), Objective("macs")
+
+
+def _resolution(reference: Architecture | None, design: Architecture) -> int:
+    return reference.resolution if reference is not None else design.resolution
+
+
+def _write(file: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    half = file.with_suffix(file.suffix + ".new")
+    with half.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    half.replace(file)

@@ -1,0 +1,102 @@
+"""How a search is to be run: everything that bears on it beside the space, as plain data that a run keeps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import Field
+
+from gas.errors import SettingError, describe
+from gas.evaluation import Constraint, Objective
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+_DURATION = re.compile(r"(\d+\.?\d*)\s*(s|m|h|d)?")
+_SECONDS = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Settings(pydantic.BaseModel):
+    """Settings of one search.
+
+    Args:
+        generator: Registered name of the generator.
+        generator_options: Its own options.
+        proxy: Registered name of the proxy that the objective `proxy` stands for.
+        data: Data source of the proxy, or the path of an image folder; None for the proxy's own.
+        fidelity: Fields of the proxy's fidelity that differ from its default.
+        workers: Evaluations that run at once; 1 runs them in this process.
+        address: Address of a running Ray cluster; empty for none.
+        budget: Evaluations in all (infeasible and duplicate candidates do not count).
+        seconds: Wall time of the whole search, final measurements included; None for no limit.
+        seed: Seed of the generator, the data and the weights.
+        target: Latency target.
+        batch: Images per call when latency is measured.
+        threads: CPU threads when latency is measured.
+        limit_s: Time limit of one evaluation.
+        memory_mib: Memory limit of one evaluation; None for none.
+        compare: Designs that the chosen one is shown beside.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    generator: str = "evolution"
+    generator_options: dict[str, Any] = {}
+    proxy: str = "short_training"
+    data: str | None = None
+    fidelity: dict[str, Any] = {}
+    workers: Count = 1
+    address: str = ""
+    budget: Count = 40
+    seconds: Seconds | None = None
+    seed: int = 0
+    target: str = "cpu_eager"
+    batch: Count = 1
+    threads: Count = 1
+    limit_s: Seconds = 300.0
+    memory_mib: Count | None = None
+    compare: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, **values: Any) -> Settings:
+        """Settings from keywords; SettingError naming the first that cannot be."""
+        for name in values:
+            if name not in cls.model_fields:
+                expected = f"one of {', '.join(cls.model_fields)}"
+                raise SettingError(f"search: {describe(name, expected, known=cls.model_fields)}")
+        try:
+            return cls(**values)
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            expected = first["msg"].removeprefix("Input should be ")
+            raise SettingError(f"{first['loc'][0]}: got {first['input']!r}; expected {expected}") from error
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Settings:
+        """The inverse of `model_dump(mode="json")`."""
+        return cls.of(**{**data, "compare": tuple(data.get("compare", ()))})
+
+    def objective(self, objective: Objective) -> Objective:
+        """The objective on what is recorded: the proxy by its name, latency as the table predicts it."""
+        return Objective(self.metric(objective.metric), objective.maximise)
+
+    def constraint(self, constraint: Constraint) -> Constraint:
+        """The constraint on what is recorded."""
+        return Constraint(self.metric(constraint.metric), constraint.low, constraint.high, constraint.of)
+
+    def metric(self, name: str) -> str:
+        """The recorded name of a metric that a space speaks of."""
+        return {"proxy": self.proxy, "latency_ms": "latency_ms_predicted"}.get(name, name)
+
+
+def seconds_of(text: str | float | None) -> float | None:
+    """`90`, `90s`, `10m`, `2h` -> seconds; SettingError for anything else."""
+    if text is None:
+        return None
+    match = _DURATION.fullmatch(str(text).strip())
+    value = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+    if value <= 0:
+        raise SettingError(f"time: {describe(text, 'a duration such as 90s, 10m or 2h')}")
+    return value

@@ -1,0 +1,145 @@
+"""After the search: the designs of the front are measured for real before they are called feasible.
+
+During the search a latency is predicted from a table of parts. Here whole designs are timed, interleaved with the
+reference design of the constraint, and a design that turns out too slow leaves the front; what then moves up is
+measured as well, until everything on the front is measured or the time is up.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gas import _frames
+from gas.architecture import Architecture
+from gas.archive import Archive
+from gas.cost import latency, ratio
+from gas.evaluation import Candidate, Constraint, Objective, Status
+from gas.evaluators import Evaluator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROUND = 12  # designs timed together: enough to compare, few enough that each is timed often
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How latencies are measured.
+
+    Args:
+        target: Latency target.
+        batch: Images per call.
+        threads: CPU threads.
+        seconds: Time for one round of designs.
+        reference_name: Name of the design that all are measured beside; empty for none.
+        reference: That design.
+    """
+
+    target: str
+    batch: int
+    threads: int
+    seconds: float
+    reference_name: str = ""
+    reference: Architecture | None = None
+
+
+def measure_designs(archive: Archive, designs: Sequence[Architecture], how: Measuring) -> None:
+    """Times designs beside the reference, interleaved, and records median, quartiles and ratio of each."""
+    others = [d for d in designs if how.reference is None or d.id != how.reference.id]
+    beside = [] if how.reference is None else [how.reference]
+    timings = latency([*beside, *others], target=how.target, batch=how.batch, threads=how.threads, seconds=how.seconds)
+    for design, timing in zip([*beside, *others], timings, strict=True):
+        archive.measure(
+            design.id,
+            target=how.target,
+            batch=how.batch,
+            threads=how.threads,
+            median_ms=timing.median_ms,
+            q1_ms=timing.q1_ms,
+            q3_ms=timing.q3_ms,
+            repeats=timing.repeats,
+            reference=how.reference_name,
+            ratio=ratio(timing, timings[0]).value if beside else None,
+        )
+
+
+def measure_front(
+    archive: Archive,
+    objectives: tuple[Objective, ...],
+    constraints: tuple[Constraint, ...],
+    how: Measuring,
+    *,
+    also: Sequence[Architecture] = (),
+    deadline: float,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Measures whatever stands on the front and is not measured yet; returns how many designs it left unmeasured.
+
+    Args:
+        archive: The run's archive.
+        objectives: In recorded names.
+        constraints: Absolute bounds on measured metrics (`latency_ms`, `latency_ratio`).
+        how: How to measure.
+        also: Designs to measure in the first round too (those the chosen one will be shown beside).
+        deadline: `time.monotonic()` after which no new round begins.
+        watch: Called with the designs measured and wanted so far.
+    """
+    measured: set[str] = set()
+    extra = list(also)
+    while True:
+        waiting = [id for id in standing(archive, objectives, constraints) if id not in measured]
+        if not waiting and not extra:
+            return 0
+        if measured and time.monotonic() > deadline:
+            return len(waiting)
+        batch = waiting[:ROUND]
+        designs = [*extra, *(archive.architecture(id) for id in batch)]
+        measure_designs(archive, designs, how)
+        measured.update(batch)
+        extra = []
+        watch(len(measured), len(measured) + max(len(waiting) - len(batch), 0))
+
+
+def standing(archive: Archive, objectives: tuple[Objective, ...], constraints: tuple[Constraint, ...]) -> list[str]:
+    """Content ids of the designs that no other one dominates, those refuted by measurement left out."""
+    return list(unrefuted_front(archive, objectives, constraints)["id"])
+
+
+def unrefuted_front(
+    archive: Archive, objectives: tuple[Objective, ...], constraints: tuple[Constraint, ...]
+) -> pd.DataFrame:
+    """The front among designs that no measurement has shown to break a constraint, with a column `verified`.
+
+    Not measured is not refuted; `verified` is True where every constraint's metric is known and within its bounds.
+    """
+    rows = archive.frame()
+    rows = rows[rows["status"] == str(Status.OK)]
+    verified = rows["id"].notna()
+    for constraint in constraints:
+        values = rows[constraint.metric] if constraint.metric in rows else rows["seconds"] * math.nan
+        held = ((values >= constraint.low) & (values <= constraint.high)).fillna(False).astype(bool)
+        rows, verified = rows[held | values.isna()], verified[held | values.isna()] & held
+    front = _frames.front(rows.assign(verified=verified), objectives, ())
+    front.attrs = rows.attrs
+    return front
+
+
+def score_references(
+    evaluator: Evaluator, references: Mapping[str, Architecture], *, timeout: float
+) -> dict[str, dict[str, float]]:
+    """Proxy scores of designs that are no candidates: name -> metrics (empty where it failed or time ran out)."""
+    scores: dict[str, dict[str, float]] = {name: {} for name in references}
+    numbers = {-1 - i: name for i, name in enumerate(references)}
+    waiting = dict(numbers)
+    deadline = time.monotonic() + timeout
+    while (waiting or evaluator.pending) and time.monotonic() < deadline:
+        while waiting and evaluator.pending < evaluator.capacity:
+            number, name = waiting.popitem()
+            evaluator.submit(Candidate(number, references[name], f"reference {name}"))
+        for outcome in evaluator.collect(timeout=0.25):
+            scores[numbers[outcome.number]] = {} if outcome.reason else dict(outcome.metrics)
+    return scores

@@ -1,0 +1,96 @@
+"""Principal components: against hand-made covariances, over blocks, and monotone in width."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from proxies.designs import hierarchical, tiny
+from sklearn.decomposition import PCA
+
+from gas.model import build
+from gas.proxies import create
+from gas.proxies.pca_count import block_counts, component_count
+
+
+def features_with_variances(variances: list[float], rotated: bool) -> torch.Tensor:
+    """Rows whose covariance has exactly these eigenvalues (up to a factor), moved off the origin."""
+    generator = torch.Generator().manual_seed(0)
+    basis, _ = torch.linalg.qr(torch.randn(64, len(variances), generator=generator, dtype=torch.float64))
+    basis = basis - basis.mean(dim=0)
+    basis, _ = torch.linalg.qr(basis)
+    features = basis * torch.tensor(variances, dtype=torch.float64).sqrt()
+    if rotated:
+        turn, _ = torch.linalg.qr(torch.randn(len(variances), len(variances), generator=generator, dtype=torch.float64))
+        features = features @ turn
+    return features + 5.0
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+@pytest.mark.parametrize(
+    ("variances", "share", "count"),
+    [
+        ([1, 1, 1, 1], 0.99, 4),
+        ([1, 1, 1, 1], 0.75, 3),  # met exactly
+        ([1, 1, 1, 1], 0.76, 4),
+        ([97, 1, 1, 1], 0.99, 3),
+        ([99.5, 0.5, 0, 0], 0.99, 1),
+        ([50, 48.9, 1.1, 0], 0.99, 3),
+        ([50, 49.1, 0.9, 0], 0.99, 2),
+    ],
+)
+def test_components_of_a_known_covariance(variances: list[float], share: float, count: int, rotated: bool) -> None:
+    assert component_count(features_with_variances(variances, rotated), share) == count
+
+
+@pytest.mark.parametrize("shape", [(100, 12), (12, 100)])
+def test_it_counts_as_scikit_learn_does(shape: tuple[int, int]) -> None:
+    features = torch.randn(shape, generator=torch.Generator().manual_seed(1)) * torch.linspace(0.1, 3, shape[1])
+    shares = np.cumsum(PCA().fit(features.double().numpy()).explained_variance_ratio_)
+    assert component_count(features) == int(np.searchsorted(shares, 0.99)) + 1
+
+
+def test_features_that_do_not_vary_have_no_components() -> None:
+    assert component_count(torch.ones(10, 4)) == 0
+
+
+def test_every_block_is_counted_on_its_own_output() -> None:
+    design = hierarchical(16, (16, 24, 32), (2, 1, 3), resolution=64, mask_unit=4, heads=2)
+    network, images = build(design, classes=3, seed=0).eval(), torch.randn(8, 3, 64, 64)
+    counts = block_counts(network, design, images)
+    assert len(counts) == 6
+    with torch.inference_mode():
+        maps = network.forward_features(images)
+    ends = [component_count(m.movedim(1, -1).flatten(0, -2)) for m in maps]
+    assert [counts[1], counts[2], counts[5]] == ends
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_the_score_is_the_mean_over_initialisations() -> None:
+    def score(seeds: int, seed: int) -> float:
+        proxy = create("pca_count", {"fidelity": {"resolution": 32, "batch": 32, "seeds": seeds}})
+        return proxy.score(tiny(32), seed=seed)["pca_count"]
+
+    assert score(2, 1) == (score(1, 2) + score(1, 3)) / 2
+
+
+def test_wider_designs_count_more() -> None:
+    proxy = create("pca_count", {"fidelity": {"resolution": 32, "seeds": 2}})
+    scores = [proxy.score(tiny(dim))["pca_count"] for dim in (8, 16, 32, 48)]
+    assert scores == sorted(scores)
+    assert len(set(scores)) == 4
+
+
+def test_deeper_designs_count_more_and_the_share_is_a_share() -> None:
+    proxy = create("pca_count", {"fidelity": {"resolution": 32, "seeds": 1}})
+    shallow, deep = (
+        proxy.score(hierarchical(16, (16, 32), (1, n), resolution=32, mask_unit=2, heads=2)) for n in (1, 3)
+    )
+    assert deep["pca_count"] > shallow["pca_count"]
+    assert 0 < deep["pca_count_share"] <= 1
+
+
+def test_no_data_is_read() -> None:
+    proxy = create("pca_count", {"data": "/nowhere/at/all", "fidelity": {"resolution": 32, "seeds": 1}})
+    proxy.prepare()
+    assert proxy.score(tiny())["pca_count"] > 0

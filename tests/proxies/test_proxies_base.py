@@ -1,0 +1,115 @@
+"""Fidelity, settings and the registry; and what every proxy promises, over the registry."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+
+import pydantic
+import pytest
+from proxies.designs import tiny
+
+from gas.data import load
+from gas.errors import DesignError, SettingError, UnknownNameError
+from gas.proxies import PROXIES, Fidelity, Proxy, create
+
+SMALL = {"resolution": 32, "width": 1.0, "images": 64, "validation": 32, "steps": 4, "batch": 16, "seeds": 2}
+
+
+@pytest.fixture(params=PROXIES.names())
+def proxy(request: pytest.FixtureRequest) -> Proxy:
+    return create(request.param, {"data": "digits", "fidelity": SMALL})
+
+
+def test_the_score_goes_by_the_name_and_the_extras_begin_with_it(proxy: Proxy) -> None:
+    proxy.prepare()
+    metrics = proxy.score(tiny())
+    assert proxy.name in metrics
+    assert all(name.startswith(proxy.name) for name in metrics)
+    assert all(isinstance(value, float) and math.isfinite(value) for value in metrics.values())
+
+
+def test_equal_seeds_give_equal_scores_and_others_do_not(proxy: Proxy) -> None:
+    first, again, *others = (proxy.score(tiny(32), seed=s) for s in (0, 0, 1, 2, 3))
+    assert first == again
+    assert any(other != first for other in others)
+
+
+def test_a_proxy_made_again_from_its_settings_scores_alike(proxy: Proxy) -> None:
+    settings = json.loads(json.dumps(proxy.settings()))
+    assert create(proxy.name, settings).score(tiny()) == proxy.score(tiny())
+
+
+def test_a_deadline_that_has_passed_stops_it(proxy: Proxy) -> None:
+    with pytest.raises(TimeoutError, match="out of time at"):
+        proxy.score(tiny(), deadline=time.monotonic() - 1)
+
+
+def test_a_design_that_cannot_be_reduced_is_a_design_error(proxy: Proxy) -> None:
+    small = create(proxy.name, {"data": "digits", "fidelity": {**SMALL, "resolution": 20}})
+    with pytest.raises(DesignError, match=r"mask_unit|grid"):
+        small.score(tiny())
+
+
+def test_file_and_registered_name_are_the_same(proxy: Proxy) -> None:
+    assert type(proxy).__module__ == f"gas.proxies.{proxy.name}"
+
+
+def test_images_are_loaded_once_at_the_fidelity(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def counting(*args: object, **settings: object) -> object:
+        calls.append((args, settings))
+        return load(*args, **settings)
+
+    monkeypatch.setattr("gas.proxies.base.load", counting)
+    proxy = create("short_training", {"data": "digits", "fidelity": SMALL, "seed": 5})
+    proxy.prepare()
+    proxy.prepare()
+    proxy.score(tiny())
+    wanted = {"resolution": 32, "images": 64, "validation": 32, "noise": 1.0, "seed": 5}
+    ((args, settings),) = calls
+    assert args == ("digits",)
+    assert settings.items() >= wanted.items()
+
+
+def test_fidelity_is_recorded_as_canonical_json() -> None:
+    fidelity = Fidelity(resolution=64, width=0.5)
+    text = fidelity.to_json()
+    assert list(json.loads(text)) == sorted(Fidelity.model_fields)
+    assert " " not in text
+    assert Fidelity(**json.loads(text)) == fidelity
+
+
+def test_a_fidelity_differs_from_the_default_only_where_told() -> None:
+    proxy = create("short_training", {"fidelity": {"steps": 7}})
+    assert proxy.fidelity == type(proxy).default_fidelity.model_copy(update={"steps": 7})
+    assert proxy.data == type(proxy).default_data
+
+
+def test_some_data_have_a_default_fidelity_of_their_own() -> None:
+    fidelities = [create("short_training", {"data": d}).fidelity for d in ("digits", "procedural")]
+    assert [f.noise for f in fidelities] == [1.0, 0.0]
+    assert create("short_training", {"data": "digits", "fidelity": {"noise": 0.5}}).fidelity.noise == 0.5
+    assert create("short_training", {"data": "digits", "fidelity": Fidelity()}).fidelity == Fidelity()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "kind", "text"),
+    [
+        ("short_trainin", {}, UnknownNameError, "proxy: got 'short_trainin'; .*did you mean 'short_training'"),
+        ("short_training", {"date": "digits"}, SettingError, "got 'date'; .*did you mean 'data'"),
+        ("short_training", {"fidelity": {"step": 3}}, SettingError, "fidelity: got 'step'; .*did you mean 'steps'"),
+        ("short_training", {"fidelity": {"steps": 0}}, SettingError, "fidelity.steps: got 0; .*greater than 0"),
+        ("short_training", {"fidelity": {"width": "half"}}, SettingError, "fidelity.width: got 'half'"),
+    ],
+)
+def test_wrong_settings_are_named(name: str, settings: dict, kind: type[Exception], text: str) -> None:
+    with pytest.raises(kind, match=text):
+        create(name, settings)
+
+
+def test_fidelity_is_frozen() -> None:
+    with pytest.raises(pydantic.ValidationError):
+        Fidelity().steps = 3
