@@ -86,7 +86,7 @@ def front_columns(run: Run, rows: pd.DataFrame) -> list[Column]:
 
 def cost_rows(designs: Sequence[Architecture], *, trace: bool) -> list[dict[str, Any]]:
     """macs and params per design; with `trace` also what torch's counter and fvcore find on the built module."""
-    from gas.cost import cost, fvcore_count, traced_count
+    from gas.costs import cost, fvcore_count, traced_count
 
     rows = []
     for design in designs:
@@ -106,7 +106,7 @@ def latency_rows(
     designs: Sequence[Architecture], *, target: str, batches: Sequence[int], threads: int, seconds: float
 ) -> list[dict[str, Any]]:
     """Measured latency per batch size and design, with the ratio to the first design and its interval."""
-    from gas.cost import latency, ratio
+    from gas.costs import latency, ratio
 
     rows = []
     for batch in batches:
@@ -124,7 +124,7 @@ def latency_rows(
 
 def export_command(words: Sequence[str], out: str, *, name: str | None, overwrite: bool, seed: int) -> None:
     """`gas export`: writes one design and says what was written, and why that design."""
-    from gas.export import export_design
+    from gas.exports import export_design
     from gas.run import export
     from gas.space import load
 
@@ -244,7 +244,7 @@ def _print_result(run: Run, ended: str, seconds: float) -> None:
 
 def _comparison(run: Run, chosen: Architecture) -> list[dict[str, Any]]:
     """The chosen design and the references: costs, latency measured alike, proxy."""
-    from gas.cost import cost
+    from gas.costs import cost
 
     latencies = run.measured_latencies()
     rows = []

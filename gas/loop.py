@@ -17,7 +17,7 @@ import numpy as np
 
 from gas.architecture import Architecture
 from gas.archive import Archive
-from gas.cost import LatencyTable, cost
+from gas.costs import LatencyTable, cost
 from gas.errors import RunError
 from gas.evaluation import Candidate, Constraint, Evaluation, Objective, Status
 from gas.evaluators import Evaluator, Outcome

@@ -148,7 +148,7 @@ class Run:
             return archive.latencies((self.settings.target, self.settings.batch, self.settings.threads))
 
     def facts(self, architecture: Architecture) -> dict[str, Any]:
-        """What a model card says about a design: see `gas.export.facts`."""
+        """What a model card says about a design: see `gas.exports.facts`."""
         row = self.row(architecture)
         if not row:
             return {}
@@ -187,9 +187,9 @@ def export(
         out: Folder to write to.
         which: For a run: content id, candidate number, `best` or `knee`.
         command: What made the files, for the model card.
-        **options: See `gas.export.export_design`.
+        **options: See `gas.exports.export_design`.
     """
-    from gas.export import export_design
+    from gas.exports import export_design
 
     if isinstance(design, str | Path) and (Path(design) / "run.json").exists():
         design = Run(design)

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from gas.architecture import Architecture
 from gas.archive import Archive
-from gas.cost import TARGETS, LatencyTable, cost
+from gas.costs import TARGETS, LatencyTable, cost
 from gas.errors import RunError, SettingError
 from gas.evaluation import Constraint, Objective
 from gas.evaluators import Evaluator, Work

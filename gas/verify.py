@@ -13,10 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gas import _frames
 from gas.architecture import Architecture
-from gas.archive import Archive
-from gas.cost import latency, ratio
+from gas.archive import Archive, front_of
+from gas.costs import latency, ratio
 from gas.evaluation import Candidate, Constraint, Objective, Status
 from gas.evaluators import Evaluator
 
@@ -123,7 +122,7 @@ def unrefuted_front(
         values = rows[constraint.metric] if constraint.metric in rows else rows["seconds"] * math.nan
         held = ((values >= constraint.low) & (values <= constraint.high)).fillna(False).astype(bool)
         rows, verified = rows[held | values.isna()], verified[held | values.isna()] & held
-    front = _frames.front(rows.assign(verified=verified), objectives, ())
+    front = front_of(rows.assign(verified=verified), objectives, ())
     front.attrs = rows.attrs
     return front
 

@@ -43,7 +43,7 @@ class Module:
 
     @property
     def layer(self) -> str:
-        """The name by which the drawing of layers knows this module: `gas.cost.targets.cpu_eager` is `cost`."""
+        """The name by which the drawing of layers knows this module: `gas.costs.targets.cpu_eager` is `cost`."""
         return layer_of(self.name)
 
 

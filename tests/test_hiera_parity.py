@@ -8,7 +8,7 @@ import pytest
 import torch
 from hiera_parity import HIERA, hiera, randomise, renamed, turbovit
 
-from gas.cost import count_module
+from gas.costs import count_module
 from gas.model import build
 from gas.plan import plan
 

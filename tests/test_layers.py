@@ -16,10 +16,13 @@ from source_tree import ROOT, Import, Module, imports_of, layer_of, modules
 # CONTRIBUTING.md shows the same drawing. Imports go from a line to the lines below it.
 DRAWING = """\
 cli
-run | report | testing
-search
-generators | evaluators | export | archive
-proxies | cost
+commands
+report | testing
+session
+run
+loop | verify | settings
+generators | evaluators | exports | archive
+proxies | costs
 model | data
 space
 plan

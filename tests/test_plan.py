@@ -9,7 +9,7 @@ from hiera_parity import tiny
 from random_designs import random_designs
 
 from gas.architecture import Architecture, Group, Spec, Stage
-from gas.cost import traced_count
+from gas.costs import traced_count
 from gas.errors import DesignError
 from gas.patterns import Cost
 from gas.patterns.layouts import Reroll, ToMap, ToTokens, Unroll

@@ -17,7 +17,7 @@ from gas.evaluation import Evaluation
 from gas.generators import GENERATORS, create
 from gas.space import SearchSpace, load_space
 
-SEEDS = range(5)
+SEEDS = range(10)
 AFTER = (100, 300)
 LONG = 10_000  # evaluations of the long runs of evolution that say what is possible
 

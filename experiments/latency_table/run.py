@@ -22,7 +22,7 @@ import torch
 from scipy.stats import spearmanr
 
 from gas.architecture import Architecture
-from gas.cost import LatencyTable, cost, latency, ratio
+from gas.costs import LatencyTable, cost, latency, ratio
 from gas.space import load, load_space
 
 HERE = Path(__file__).parent

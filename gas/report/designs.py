@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from gas.architecture import Architecture
-from gas.export.rows import design_rows
+from gas.exports.rows import design_rows
 from gas.plan import plan
 from gas.report.tables import Column, show
 

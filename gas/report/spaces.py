@@ -7,7 +7,7 @@ import sys
 from typing import Any, TextIO
 
 from gas.architecture import Architecture
-from gas.export.facts import human
+from gas.exports.facts import human
 from gas.plan import plan
 from gas.report.tables import MACS_NOTE, show, to_json
 from gas.space import SearchSpace

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gas.errors import SettingError, describe
-from gas.export.facts import human
+from gas.exports.facts import human
 
 if TYPE_CHECKING:
     pass

@@ -174,8 +174,9 @@ def _constraints(mark: Mark | None, reader: TreeReader, problems: Problems) -> t
         numbers = {}
         for end in ("min", "max"):
             if end in entries:
-                numbers[end] = quantity(entries[end].value)
-                if numbers[end] is None or numbers[end] < 0:
+                number = quantity(entries[end].value)
+                numbers[end] = number if number is not None and number >= 0 else None
+                if numbers[end] is None:
                     text = describe(entries[end].plain(), "a number not below 0, such as 12.7M, 2.2G or 10ms")
                     problems.add(entries[end], text)
         of = _text(entries.get("of"), problems)

@@ -191,7 +191,7 @@ class SearchSpace:
             table = layer.tables[state]
             row = next((i for i, value in enumerate(table.values) if value == want), None)
             if row is None:
-                raise DesignError(layer.segment.path, _departure(layer.segment.path, want, table))
+                raise DesignError(layer.segment.path, _departure(want, table))
             for column, index in enumerate(layer.decisions):
                 if table.codes[row, column] >= 0:
                     decision = self.decisions[index]
@@ -313,13 +313,16 @@ def _pieces(architecture: Architecture) -> list[Any]:
     return [*pieces, architecture.head]
 
 
-def _departure(path: str, want: Any, table: Table) -> str:
+def _departure(want: Any, table: Table) -> str:
     """What of a piece is not among the choices, in words."""
+    absent = "its default"
     wanted, possible = dict(_flat(want)), [dict(_flat(value)) for value in table.values]
-    for key, value in wanted.items():
-        choices = sorted({p[key] for p in possible if key in p}, key=str)
+    for key in dict.fromkeys([*wanted, *(key for each in possible for key in each)]):
+        value = wanted.get(key, absent)
+        choices = {each.get(key, absent) for each in possible}
         if value not in choices:
-            return f"got {key} {value!r}; the space has {', '.join(map(str, choices)) or 'nothing there'}"
+            listed = sorted(choices, key=lambda c: (str(type(c)), c if isinstance(c, int | float) else str(c)))
+            return f"got {key} {value}; the space has {', '.join(map(str, listed))}"
     return f"got {wanted}; the space has each value, but not together"
 
 
@@ -329,8 +332,9 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _flat(inner, f"{name}.{key}" if name else key)
-    elif isinstance(value, tuple):
-        for i, inner in enumerate(value):
-            yield from _flat(inner, f"{name}[{i}]" if name or len(value) > 3 else ("entry", "dim", "")[i])
+    elif isinstance(value, tuple):  # a stem or the way into a stage, as `_pieces` cuts them
+        names = ("entry", "dim") if len(value) == 2 else ("resolution", "channels", "")
+        for part, inner in zip(names, value, strict=True):
+            yield from _flat(inner, part)
     else:
-        yield name or "value", value
+        yield name, value

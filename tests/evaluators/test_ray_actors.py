@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,7 +107,7 @@ def test_a_candidate_whose_worker_was_killed_by_another_is_scored_by_the_next(
     assert "over its time limit" in outcomes[0].reason
     assert outcomes[1].metrics == GOOD
     assert outcomes[0].worker != before
-    assert (tmp_path / "scored").read_text() == "scored\n"
+    assert (tmp_path / "scored").read_text().splitlines() == [gas.__file__]
 
 
 def test_work_that_cannot_be_done_is_an_error_at_once(shared_ray: None) -> None:
@@ -184,7 +187,7 @@ with create("ray", work, workers=1, address={address!r}) as evaluator:
     print("interrupted", evaluator.pending, flush=True)
     while evaluator.pending:
         for outcome in evaluator.collect(60.0):
-            print(outcome.number, outcome.reason[:20], flush=True)
+            print(outcome.number, outcome.reason.partition(",")[0], flush=True)
 """
 
 
@@ -207,7 +210,64 @@ def test_another_folder_and_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=120)
     finally:
         process.kill()
-    assert out.splitlines() == ["interrupted 3", "0 over its time limit", "1 its worker was kill", "2 "]
+    assert out.splitlines() == [
+        "interrupted 3",
+        "0 over its time limit of 5 s: TimeoutError: out of time at step 7",
+        "1 its worker was killed or crashed",
+        "2 ",
+    ]
     assert err == ""
     assert process.returncode == 0
     assert list(tmp_path.iterdir()) == []
+
+
+CLUSTER = """
+import sys
+sys.path.insert(0, {path!r})
+from gas.architecture import Architecture, Spec
+from gas.errors import SettingError
+from gas.evaluation import Candidate
+from gas.evaluators import Work, create
+work = Work((("troubles", {{}}),), modules=("troubles",))
+stem = Spec.of("conv_embed", what="fine", file={file!r})
+try:
+    create("ray", work, workers=3, address={address!r})
+except SettingError as error:
+    print(error)
+with create("ray", work, workers=2, address={address!r}) as evaluator:
+    evaluator.submit(Candidate(0, Architecture(stem, (), Spec.of("classifier"))))
+    print(evaluator.collect(60.0)[0].metrics["troubles"])
+"""
+
+
+@pytest.mark.slow
+def test_a_running_cluster_gets_the_code_and_is_left_running(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    port = address.rpartition(":")[2]
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={port}"]
+    command += ["--num-cpus=2", "--include-dashboard=false", "--object-store-memory=100000000"]
+    quiet = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    cluster = subprocess.Popen(command, env=environment(PYTHONPATH=str(Path(__file__).parent)), **quiet)
+    code = CLUSTER.format(path=str(Path(gas.__path__[0]).parent), address=address, file=str(tmp_path / "scored"))
+    try:
+        while cluster.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(port)), timeout=1):
+                break
+            time.sleep(0.2)
+        for _ in range(2):
+            command = [sys.executable, "-W", "error", "-c", code]
+            result = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+            assert result.stderr == ""
+            assert result.stdout.splitlines() == [
+                "workers: got 3; expected at most 2, the CPUs of the Ray cluster",
+                "1.0",
+            ]
+        assert cluster.poll() is None
+    finally:
+        cluster.terminate()
+        cluster.wait()
+    sources = (tmp_path / "scored").read_text().splitlines()
+    assert len(sources) == 2
+    assert all("runtime_resources" in source for source in sources), sources  # not from this checkout

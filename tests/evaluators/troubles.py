@@ -10,6 +10,7 @@ import time
 
 import torch
 
+import gas
 from gas.architecture import Architecture
 from gas.proxies.base import Proxy, check_deadline, register
 
@@ -26,7 +27,7 @@ class Troubles(Proxy):
         path = architecture.stem.options.get("file")
         if path:
             with open(path, "a") as file:
-                file.write("scored\n")
+                file.write(f"{gas.__file__}\n")
         return {"troubles": value, "troubles_seed": seed, "troubles_threads": torch.get_num_threads()}
 
     def _raises(self, deadline: float | None) -> float:

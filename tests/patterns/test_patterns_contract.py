@@ -8,7 +8,7 @@ import pytest
 import torch
 from pattern_cases import cases
 
-from gas.cost import count_module
+from gas.costs import count_module
 from gas.patterns import PATTERNS, Flow, Pattern
 from gas.patterns.base import KINDS
 

@@ -4,7 +4,7 @@ import json
 import pytest
 from export_designs import hiera_t, tiny, turbovit
 
-from gas.export.rows import design_rows
+from gas.exports.rows import design_rows
 from gas.report.designs import compare_columns, compare_rows, show_design
 from gas.report.tables import to_text
 

@@ -24,14 +24,19 @@ PATH = re.compile(r"(?:input|stem|head|stages)(?:\[\d+\]|\.[A-Za-z_]\w*)+")
 Env = dict[str, Any]
 
 
-def designs(text: str) -> list[Architecture]:
-    """Every design that a text means, each once, in the order of the file."""
+def designs(text: str) -> dict[str, tuple[int, int]]:
+    """Id -> (macs, params) of every design that a text means."""
     data = yaml.safe_load(text)
-    found = {}
+    found: dict[str, tuple[int, int]] = {}
     for architecture, env in _file(data):
-        if all(_holds(rule, env) for rule in data.get("rules", ())) and possible(architecture):
-            found[architecture.id] = architecture
-    return list(found.values())
+        if not all(_holds(rule, env) for rule in data.get("rules", ())):
+            continue
+        try:
+            cost = plan.__wrapped__(architecture).cost
+        except DesignError:
+            continue
+        found[architecture.id] = cost.macs, cost.params
+    return found
 
 
 def exhaust(space: SearchSpace, *, feasible: bool) -> list[Architecture]:
@@ -51,15 +56,6 @@ def exhaust(space: SearchSpace, *, feasible: bool) -> list[Architecture]:
         if not taken:
             return found
         prefix = [index for index, _ in taken[:-1]] + [taken[-1][0] + 1]
-
-
-def possible(architecture: Architecture) -> bool:
-    """Whether `plan` can place every part."""
-    try:
-        plan.__wrapped__(architecture)
-    except DesignError:
-        return False
-    return True
 
 
 def _file(data: dict) -> Iterator[tuple[Architecture, Env]]:

@@ -7,8 +7,8 @@ from random_designs import random_designs
 from torch import nn
 
 from gas.architecture import Architecture
-from gas.cost import cost, count_module, fvcore_count, traced_count
-from gas.cost.traced import FUSED_ATTENTION
+from gas.costs import cost, count_module, fvcore_count, traced_count
+from gas.costs.traced import FUSED_ATTENTION
 from gas.patterns import Cost
 
 ZOO = {**{name: hiera(name) for name in HIERA}, "turbovit": turbovit(), "tiny": tiny()}

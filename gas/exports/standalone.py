@@ -14,10 +14,10 @@ from torch import nn
 
 from gas.architecture import Architecture
 from gas.errors import ExportError, SettingError
-from gas.export.card import card_text
-from gas.export.design_file import design_text
-from gas.export.source import identifier, module_source
-from gas.export.verify import difference
+from gas.exports.card import card_text
+from gas.exports.design_file import design_text
+from gas.exports.source import identifier, module_source
+from gas.exports.verify import difference
 from gas.model import build
 
 
@@ -67,7 +67,7 @@ def export_design(
         name: Name of the files, made a Python identifier; by default the design's own, or its id.
         model: A built model of this design whose weights are to be kept; by default a seeded initialisation.
         seed: Seed of that initialisation.
-        facts: What is known of the design: see `gas.export.facts`.
+        facts: What is known of the design: see `gas.exports.facts`.
         overwrite: Whether files of these names may be replaced.
 
     Raises:

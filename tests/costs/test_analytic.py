@@ -5,7 +5,7 @@ from hiera_parity import hiera, tiny
 from random_designs import random_designs
 
 from gas.architecture import Architecture, Spec
-from gas.cost import cost
+from gas.costs import cost
 from gas.errors import DesignError
 from gas.patterns import Cost
 

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gas import _frames
-from gas._frames import Setting, Told
 from gas.architecture import Architecture
+from gas.archive import frames
+from gas.archive.frames import Setting, Told
 from gas.errors import GasError, RunError, describe, nearest
 from gas.evaluation import Candidate, Constraint, Evaluation, Objective, Status
 
@@ -259,9 +259,9 @@ class Archive:
         """
         with self._snapshot():
             told = [row for _, row in self._read()[1]]
-            columns = ", ".join(_frames.MEASURED)
+            columns = ", ".join(frames.MEASURED)
             measured = self._rows(f"SELECT {columns} FROM measurements ORDER BY seq")
-        return _frames.frame(told, measured, latency)
+        return frames.frame_of(told, measured, latency)
 
     def front(
         self,
@@ -280,7 +280,7 @@ class Archive:
             UnknownNameError: There are evaluations that are ok, and an objective or constraint names none of their
                 columns.
         """
-        return _frames.front(self.frame(latency), objectives, constraints)
+        return frames.front_of(self.frame(latency), objectives, constraints)
 
     def _read(self) -> tuple[dict[int, tuple[int, Candidate]], list[tuple[int, Told]]]:
         """Candidates by number, in the order asked, and what was told, in that order; each with its place."""

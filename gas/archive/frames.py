@@ -18,7 +18,7 @@ Setting = tuple[str, int, int]
 """What a latency was measured with: target, batch, threads."""
 
 MEASURED = ("target", "batch", "threads", "id", "median_ms", "q1_ms", "q3_ms", "ratio")
-"""Fields of a measurement, in the order in which `frame` takes them."""
+"""Fields of a measurement, in the order in which `frame_of` takes them."""
 
 BEFORE = {"id": "str", "number": "int64", "status": "str", "reason": "str", "origin": "str"}
 LATENCIES = ("latency_ms", "latency_ms_q1", "latency_ms_q3", "latency_ratio")
@@ -34,7 +34,7 @@ class Told:
     fidelity: str
 
 
-def frame(told: Sequence[Told], measured: Sequence[tuple], latency: Setting | None) -> pd.DataFrame:
+def frame_of(told: Sequence[Told], measured: Sequence[tuple], latency: Setting | None) -> pd.DataFrame:
     """See `Archive.frame`; `measured` holds tuples of MEASURED, the last one measured last."""
     import pandas as pd
 
@@ -55,7 +55,7 @@ def frame(told: Sequence[Told], measured: Sequence[tuple], latency: Setting | No
     return table
 
 
-def front(table: pd.DataFrame, objectives: Sequence[Objective], constraints: Sequence[Constraint]) -> pd.DataFrame:
+def front_of(table: pd.DataFrame, objectives: Sequence[Objective], constraints: Sequence[Constraint]) -> pd.DataFrame:
     """See `Archive.front`; ValueError without objectives, or where a constraint is relative."""
     if not objectives:
         raise ValueError("front: got no objective; expected at least one")

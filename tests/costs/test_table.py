@@ -11,8 +11,8 @@ from hiera_parity import hierarchical, tiny
 from random_designs import random_designs
 from torch import nn
 
-from gas.cost import LatencyTable, Target, Timing, cost, count_module, table
-from gas.cost.table import entries
+from gas.costs import LatencyTable, Target, Timing, cost, count_module, table
+from gas.costs.table import entries
 from gas.errors import SettingError
 from gas.patterns import Cost
 
@@ -128,7 +128,7 @@ def test_another_machine_or_clock_has_numbers_of_its_own(path: Path, monkeypatch
     assert make(path, batch=2).predict(tiny()) != make(path).predict(tiny())
     assert LatencyTable(Counting(), path, clock="wall").missing(tiny()) > 0
     with monkeypatch.context() as patch:
-        patch.setattr("gas.cost.targets.base.cpu_model", lambda: "another CPU")
+        patch.setattr("gas.costs.targets.base.cpu_model", lambda: "another CPU")
         assert make(path).missing(tiny()) > 0
     assert make(path).missing(tiny()) == 0
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from gas.architecture import Architecture
-from gas.export.facts import fact_lines, human
-from gas.export.rows import design_rows
+from gas.exports.facts import fact_lines, human
+from gas.exports.rows import design_rows
 from gas.plan import plan
 
 CARD = """# {name}
@@ -85,7 +85,7 @@ def card_text(
     Args:
         architecture: The design.
         name: Name of the module and of its function.
-        facts: What is known of the design: see `gas.export.facts`.
+        facts: What is known of the design: see `gas.exports.facts`.
         weights: What the weights are.
         difference: Greatest difference found between the file and the design.
     """

@@ -3,9 +3,9 @@ from export_designs import hierarchical, random_designs, tiny, turbovit
 
 from gas.architecture import Spec
 from gas.errors import SettingError
-from gas.export.expression import Verbatim, node
-from gas.export.facts import fact_lines, human
-from gas.export.rows import design_rows
+from gas.exports.expression import Verbatim, node
+from gas.exports.facts import fact_lines, human
+from gas.exports.rows import design_rows
 from gas.patterns.base import Part
 from gas.patterns.mlp import Mlp
 from gas.plan import plan

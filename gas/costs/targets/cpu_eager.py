@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from gas.cost.targets.base import Target, register
+from gas.costs.targets.base import Target, register
 
 
 @register("cpu_eager")

@@ -19,10 +19,10 @@ from torch import nn
 
 from gas.architecture import Architecture
 from gas.errors import ExportError, SettingError
-from gas.export.definitions import Definitions
-from gas.export.expression import WIDTH, Verbatim, class_name, classes, node
-from gas.export.facts import fact_lines, human
-from gas.export.weights import load_weights
+from gas.exports.definitions import Definitions
+from gas.exports.expression import WIDTH, Verbatim, class_name, classes, node
+from gas.exports.facts import fact_lines, human
+from gas.exports.weights import load_weights
 from gas.model import initialise, network_part, set_drop_path, with_classes
 from gas.patterns.base import Part
 from gas.plan import plan
@@ -55,7 +55,7 @@ def module_source(
     Args:
         architecture: The design.
         name: Name of the function that builds it; see `identifier`.
-        facts: What is known of the design: see `gas.export.facts`.
+        facts: What is known of the design: see `gas.exports.facts`.
         weights: What the weights beside the file are, in a few words; empty where there are none.
 
     Raises:

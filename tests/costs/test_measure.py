@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from gas.cost import Timing, measure, pinned, ratio
-from gas.cost.measure import measure as run
-from gas.cost.measure import spread
+from gas.costs import Timing, measure, pinned, ratio
+from gas.costs.measure import measure as run
+from gas.costs.measure import spread
 from gas.errors import SettingError
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from gas.architecture import Architecture
-from gas.export.facts import fact_lines, human
+from gas.exports.facts import fact_lines, human
 from gas.plan import plan
 
 

@@ -27,8 +27,8 @@ import torch
 from torch import nn
 
 from gas.architecture import Architecture
-from gas.cost.measure import Timing, measure
-from gas.cost.targets import TARGETS, Target
+from gas.costs.measure import Timing, measure
+from gas.costs.targets import TARGETS, Target
 from gas.data.procedural import cache_folder
 from gas.patterns import Flow, Part, Pattern
 from gas.plan import plan, start

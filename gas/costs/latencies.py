@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from gas.architecture import Architecture
-from gas.cost.measure import Timing, measure
-from gas.cost.targets import TARGETS
+from gas.costs.measure import Timing, measure
+from gas.costs.targets import TARGETS
 from gas.model import build
 
 

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from gas.export.weights import DTYPES, load_weights, read_safetensors
+from gas.exports.weights import DTYPES, load_weights, read_safetensors
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from hiera_parity import tiny
 from torch import nn
 
-from gas.cost import TARGETS, Target, latency, ratio
+from gas.costs import TARGETS, Target, latency, ratio
 from gas.errors import DesignError, SettingError, UnknownNameError
 
 

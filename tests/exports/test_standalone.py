@@ -9,9 +9,9 @@ from safetensors import safe_open
 
 from gas.architecture import Architecture
 from gas.errors import ExportError, GasError, SettingError
-from gas.export import export_design
-from gas.export.design_file import design_text
-from gas.export.verify import difference
+from gas.exports import export_design
+from gas.exports.design_file import design_text
+from gas.exports.verify import difference
 from gas.model import build
 from gas.space import load
 from gas.space.files import design_from_text

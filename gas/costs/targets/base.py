@@ -49,7 +49,7 @@ class Target(ABC):
         return {"target": self.name, "batch": self.batch, "threads": self.threads, "cpu": cpu_model()}
 
 
-TARGETS: Registry[type[Target]] = Registry("target", "gas.cost.targets")
+TARGETS: Registry[type[Target]] = Registry("target", "gas.costs.targets")
 
 
 def register(name: str) -> Callable[[type[Target]], type[Target]]:

@@ -1,11 +1,11 @@
 """What a design costs: macs and params by formula, the same by tracing, latency by measurement and by table."""
 
-from gas.cost.analytic import cost
-from gas.cost.latencies import latency
-from gas.cost.measure import Ratio, Timing, pinned, ratio
-from gas.cost.table import LatencyTable
-from gas.cost.targets import TARGETS, Target
-from gas.cost.traced import FvcoreCount, TracedCount, count_module, fvcore_count, traced_count
+from gas.costs.analytic import cost
+from gas.costs.latencies import latency
+from gas.costs.measure import Ratio, Timing, pinned, ratio
+from gas.costs.table import LatencyTable
+from gas.costs.targets import TARGETS, Target
+from gas.costs.traced import FvcoreCount, TracedCount, count_module, fvcore_count, traced_count
 
 __all__ = [
     "TARGETS",

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hiera_parity import tiny
 
-from gas.cost import TARGETS, Target
+from gas.costs import TARGETS, Target
 from gas.errors import SettingError, UnknownNameError
 from gas.model import build
 

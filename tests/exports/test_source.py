@@ -10,8 +10,8 @@ from export_designs import hiera_t, load_module, random_designs, tiny, turbovit
 
 from gas.architecture import Spec
 from gas.errors import DesignError, ExportError, SettingError
-from gas.export.definitions import Definitions
-from gas.export.source import identifier, module_source
+from gas.exports.definitions import Definitions
+from gas.exports.source import identifier, module_source
 from gas.model import build, with_classes
 from gas.patterns.classifier import Classifier
 from gas.patterns.transformer import TransformerBlock
