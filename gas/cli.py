@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ how_csv = click.option("--csv", "how", flag_value="csv", help="Print CSV.")
 @click.option("--seed", type=int, help="Seed of all that is drawn [default: 0].")
 @click.option("--generator", help="How designs are proposed: random, evolution, tpe, nsga2 [default: evolution].")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator.")
-@click.option("--proxy", help="What stands in for accuracy [default: short_training].")
+@click.option("--proxy", help="What stands in for accuracy [default: blend].")
 @click.option("--data", help="The proxy's images: digits, procedural, or a folder [default: the proxy's own].")
 @click.option("--fidelity", "fidelity", multiple=True, metavar="NAME=VALUE", help="A field of the proxy's fidelity.")
 @click.option("--ray-address", "address", help="A running Ray cluster [default: Ray is started here].")
@@ -70,9 +71,10 @@ how_csv = click.option("--csv", "how", flag_value="csv", help="Print CSV.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @how_json
 def search(**given: Any) -> None:
-    """Search a space: propose designs, train proxies, keep the Pareto front.
+    """Search a space for the Pareto front of its designs.
 
-    Ends with the front, measured, and the chosen design. Ctrl-C leaves a run that --resume continues.
+    Proposes designs within the constraints and scores them with a proxy, then measures the front and names the chosen
+    design. Ctrl-C leaves a run that --resume continues.
     """
     from gas.commands import run_search
 
@@ -85,7 +87,10 @@ def search(**given: Any) -> None:
 @click.option("--seed", default=0, show_default=True, help="Seed of the examples.")
 @how_json
 def check(space: str, designs: int, seed: int, how: str | None) -> None:
-    """Check a search space and say what it is: decisions, number of designs, cost range, feasible share."""
+    """Check a search space and say what it is.
+
+    Its decisions, exact number of designs, cost range, share of designs within the bounds, and examples.
+    """
     from gas.report.spaces import show_space
     from gas.space import load_space
 
@@ -137,10 +142,17 @@ def front(run: str, how: str | None, plot: str | None, everything: bool) -> None
 @how_csv
 def show(design: tuple[str, ...], how: str | None) -> None:
     """Print a DESIGN block by block with its costs."""
+    from gas.commands import block_rows
     from gas.report.designs import show_design
+    from gas.report.tables import show as show_table
 
-    for architecture in designs_of(design):
-        show_design(architecture, how=how or "text")
+    designs = designs_of(design)
+    if how:
+        show_table(block_rows(designs), how=how)
+        return
+    for number, architecture in enumerate(designs):
+        click.echo("\n" * (number > 0), nl=False)
+        show_design(architecture)
 
 
 @cli.command()
@@ -167,7 +179,10 @@ def cost(design: tuple[str, ...], trace: bool, how: str | None) -> None:
 @how_json
 @how_csv
 def latency(design: tuple[str, ...], target: str, batch: str, threads: int, seconds: float, how: str | None) -> None:
-    """Measure the latency of DESIGNs, interleaved; the ratios are to the first."""
+    """Measure the latency of DESIGNs.
+
+    They are measured in turns, so that their ratios (to the first) mean something on a machine that is not quiet.
+    """
     from gas.commands import latency_rows
     from gas.report.tables import show as show_table
 
@@ -183,7 +198,10 @@ def latency(design: tuple[str, ...], target: str, batch: str, threads: int, seco
 @click.option("--overwrite", is_flag=True, help="Replace files of that name.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the initial weights.")
 def export(design: tuple[str, ...], out: str, name: str | None, overwrite: bool, seed: int) -> None:
-    """Write a DESIGN as a standalone PyTorch file with weights and a model card, and check that it runs without gas."""
+    """Write a DESIGN as a standalone PyTorch file.
+
+    With weights, the design as YAML and a model card; then checks that the file gives the same output without gas.
+    """
     from gas.commands import export_command
 
     export_command(design, out, name=name, overwrite=overwrite, seed=seed)
@@ -212,33 +230,41 @@ def designs_of(words: Sequence[str]) -> list[Architecture]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 0 fine, 2 something the user can put right, 130 interrupted."""
     try:
-        cli.main(args=arguments, prog_name="gas", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
+        code = cli.main(args=arguments, prog_name="gas", standalone_mode=False)
+        sys.stdout.flush()  # here, where it can still be told that nobody reads
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.ClickException as error:
-        click.echo(f"gas: {_usage(error)}", err=True)
-        return 2
+        return _complain(_usage(error))
     except GasError as error:
-        click.echo(f"gas: {error}", err=True)
-        return 2
+        return _complain(str(error))
     except (KeyboardInterrupt, click.Abort):
         click.echo("gas: interrupted", err=True)
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone, so there is nobody to tell
+        # Whoever read our output has gone. Python will flush once more at its end, and may do so into the void.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0
+
+
+def _complain(text: str) -> int:
+    for line in text.splitlines():
+        click.echo(f"gas: {line}", err=True)
+    return 2
 
 
 def _usage(error: click.ClickException) -> str:
-    text = error.format_message()
-    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
-        known = [name for p in error.ctx.command.params for name in p.opts]
+    """Click's words on a wrong call, behind the command's name, with the nearest option for one that is unknown."""
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        known = [name for p in context.command.params for name in p.opts]
         near = nearest(error.option_name, known)
-        return f"{error.ctx.info_name}: no such option {error.option_name}" + (
-            f"; did you mean {near}?" if near else ""
-        )
-    return text
+        return f"{context.info_name}: no such option {error.option_name}" + (f"; did you mean {near}?" if near else "")
+    return f"{context.info_name}: {error.format_message()}"
 
 
 def _positive(name: str, text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -44,7 +45,8 @@ def run_search(given: dict[str, Any]) -> None:
                 if bar:
                     bar.close()
                 done = session.loop.progress.done
-                print(f"\ninterrupted after {done} evaluations; go on with: gas search --resume {out}", file=sys.stderr)
+                resume_it = f"gas search --resume {shlex.quote(str(out))}"
+                print(f"\ninterrupted after {done} evaluations; go on with: {resume_it}", file=sys.stderr)
                 raise
             seconds = time.monotonic() - session.began
     finally:
@@ -82,6 +84,13 @@ def front_columns(run: Run, rows: pd.DataFrame) -> list[Column]:
     if "verified" in rows:  # a front: every row is ok
         wanted = [name for name in wanted if name not in ("status", "reason")]
     return [Column.of(name) for name in dict.fromkeys(wanted) if name in rows]
+
+
+def block_rows(designs: Sequence[Architecture]) -> list[dict[str, Any]]:
+    """One row per block of each design, in order, with the design's name and id before it."""
+    from gas.exports.rows import design_rows
+
+    return [{"design": d.name or d.id, "id": d.id, **row} for d in designs for row in design_rows(d)]
 
 
 def cost_rows(designs: Sequence[Architecture], *, trace: bool) -> list[dict[str, Any]]:
@@ -130,7 +139,7 @@ def export_command(words: Sequence[str], out: str, *, name: str | None, overwrit
 
     options: dict[str, Any] = {"overwrite": overwrite, "seed": seed} | ({"name": name} if name else {})
     first, *rest = words
-    command = f"gas export {' '.join(words)} --out {out}"
+    command = f"gas export {shlex.join(words)} --out {shlex.quote(out)}"
     if Path(first).is_dir():
         if len(rest) != 1:
             raise SettingError(f"{first}: got {len(rest)} ids behind a run; expected one, such as {first} best")
@@ -173,7 +182,7 @@ def _settings(given: Mapping[str, Any], *, resume: bool) -> dict[str, Any]:
     if time_limit is not None or not resume:
         settings["seconds"] = None if time_limit == "none" else seconds_of(time_limit or DEFAULT_TIME)
     if limit is not None:
-        settings["limit_s"] = seconds_of(limit)
+        settings["limit_s"] = seconds_of(limit, "limit")
     if not resume:
         settings.setdefault("workers", len(os.sched_getaffinity(0)))
     return settings
@@ -203,8 +212,8 @@ def _plain(text: str) -> Any:
 
 def _watcher(bar: SearchProgress | None) -> Any:
     def watch(state: Progress) -> None:
-        if bar is None:
-            return
+        if bar is None or (not state.proposed and not sys.stderr.isatty()):
+            return  # a log begins with the first candidate; what cannot even begin is told in one line
         known = {
             name: None if math.isnan(value) else value
             for name, value in (
@@ -235,11 +244,13 @@ def _print_result(run: Run, ended: str, seconds: float) -> None:
     rows = _comparison(run, chosen)
     print()
     columns = [c for c in compare_columns(rows) if any(row.get(c.key) is not None for row in rows)]
-    show(rows, columns, title="The chosen design beside the published ones" if len(rows) > 1 else "The chosen design")
+    columns = columns if len(rows) > 1 else [c for c in columns if c.kind != "ratio"]
+    show(rows, columns, title="The chosen design beside the reference designs" if len(rows) > 1 else "The chosen design")
     print(f"chosen: {reason}")
     for path in _written(run):
         print(f"wrote {path}")
-    print(f"next: gas show {run.path} best; gas export {run.path} best --out out")
+    path = shlex.quote(str(run.path))
+    print(f"next: gas show {path} best; gas export {path} best --out out")
 
 
 def _comparison(run: Run, chosen: Architecture) -> list[dict[str, Any]]:
@@ -269,8 +280,8 @@ def _agreement(run: Run, frame: pd.DataFrame) -> list[str]:
     if proxy not in rows or len(rows) < 8:
         return []
     taus = {size: kendalltau(rows[proxy], rows[size].astype(float)).statistic for size in ("params", "macs")}
-    told = " and ".join(f"{value:.2f} with {size}" for size, value in taus.items())
-    return [f"{proxy} on {len(rows)} random designs of this run: Kendall {told}"]
+    told = " and ".join(f"{value:.2f} with {size}" for size, value in taus.items() if value == value)
+    return [f"{proxy} on {len(rows)} random designs of this run, all within the bounds: Kendall {told}"]
 
 
 def _written(run: Run) -> list[Path]:

@@ -40,7 +40,8 @@ class Progress:
         duplicate: Of these, proposed before.
         in_flight: Evaluations under way.
         best: Best value of the first objective so far; NaN before the first.
-        hypervolume: Volume dominated so far, as a share of the box of the objectives' bounds; NaN if unbounded.
+        hypervolume: Volume dominated so far, with each objective to be made small as a share of its bound; NaN where
+            one has no bound.
         elapsed: Seconds since the start.
         seconds_left: Estimate; NaN before there is one.
         note: What is going on, in words.
@@ -126,7 +127,7 @@ class Loop:
         self._losses: list[tuple[float, ...]] = []
         self._seconds: list[float] = []
         self._started = time.monotonic()
-        self._refused_in_a_row = 0
+        self._last_sent = -1  # number of the last candidate that went to a worker
 
     def replay(self) -> list[Candidate]:
         """Repeats the archive's events to the generator; returns the candidates whose evaluation was cut off.
@@ -155,7 +156,8 @@ class Loop:
     def run(self, cut_off: list[Candidate] = ()) -> str:
         """Searches until the budget is spent; returns why it ended: `budget`, `time` or `exhausted`."""
         for candidate in cut_off:
-            self._consider(candidate)
+            if not self._spent():  # the budget of a resumed run may be smaller; what is left then can be resumed later
+                self._consider(candidate)
         while True:
             ended = self._fill()
             if not self._flying:
@@ -168,27 +170,33 @@ class Loop:
     def _fill(self) -> str:
         """Starts evaluations while there is room; returns why none can be started any more, or an empty text."""
         while True:
-            if self.progress.done + len(self._flying) >= self.budget:
+            if self._spent():
                 return "budget"
             if time.monotonic() + self._typical_seconds() > self.deadline:
                 return "time"
             if self.evaluator.pending >= self.evaluator.capacity:
                 return ""
-            asked = self.generator.ask(1) if self._refused_in_a_row < REJECTIONS else []
+            asked = self.generator.ask(1) if self._refused_in_a_row() < REJECTIONS else []
             if not asked:
                 return "exhausted"
             self.archive.ask(asked[0])
             self._propose(asked[0])
             self._consider(asked[0])
 
+    def _spent(self) -> bool:
+        return self.progress.done + len(self._flying) >= self.budget
+
+    def _refused_in_a_row(self) -> int:
+        return self.progress.proposed - 1 - self._last_sent
+
     def _propose(self, candidate: Candidate) -> None:
         self.progress.proposed += 1
-        if candidate.architecture.id in self._seen:
-            self.progress.duplicate += 1
+        first = self._seen.setdefault(candidate.architecture.id, candidate.number)
+        self.progress.duplicate += first != candidate.number
 
     def _consider(self, candidate: Candidate) -> None:
         """Sends a candidate to a worker, or says at once what is wrong with it."""
-        first = self._seen.setdefault(candidate.architecture.id, candidate.number)
+        first = self._seen[candidate.architecture.id]
         metrics = self.pricing.metrics(candidate.architecture)
         refusal = self.pricing.refusal(metrics)
         if first != candidate.number:
@@ -196,13 +204,13 @@ class Loop:
         elif refusal:
             self._tell(Evaluation(candidate, Status.INFEASIBLE, metrics, refusal))
         else:
-            self._refused_in_a_row = 0
+            self._last_sent = max(self._last_sent, candidate.number)
             self._flying[candidate.number] = candidate, metrics
             self.evaluator.submit(candidate)
             return
-        self._refused_in_a_row += 1
-        if self._refused_in_a_row % 20 == 0:
-            self._report(f"{self._refused_in_a_row} candidates in a row outside the constraints")
+        refused = self._refused_in_a_row()
+        if refused and refused % 20 == 0:
+            self._report(f"{refused} candidates in a row outside the constraints")
 
     def _finish(self, outcome: Outcome) -> None:
         candidate, metrics = self._flying.pop(outcome.number)
@@ -218,10 +226,10 @@ class Loop:
 
     def _count(self, evaluation: Evaluation) -> None:
         state = self.progress
-        self._seen.setdefault(evaluation.candidate.architecture.id, evaluation.candidate.number)
         state.infeasible += evaluation.status is Status.INFEASIBLE
         if evaluation.status not in (Status.OK, Status.FAILED):
             return
+        self._last_sent = max(self._last_sent, evaluation.candidate.number)
         state.done += 1
         state.failed += evaluation.status is Status.FAILED
         self._seconds.append(evaluation.seconds)

@@ -9,15 +9,16 @@ front.csv         the front at the end, for people; `Run.front()` is the truth
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gas.architecture import Architecture
 from gas.archive import Archive
-from gas.errors import RunError, describe
+from gas.errors import GasError, RunError, describe
 from gas.evaluation import Constraint, Objective
 from gas.settings import Settings
 from gas.space import SearchSpace, load, space_from_text
@@ -47,9 +48,13 @@ class Run:
         self.path = Path(path)
         if not self.path.is_dir():
             raise RunError(f"{path}: got no such directory; expected the directory of a run")
-        self.record = _read_json(self.path / "run.json")
+        file = self.path / "run.json"
+        self.record = _read_json(file)
         if self.record.get("format") != FORMAT:
-            raise RunError(f"{self.path / 'run.json'}: {describe(self.record.get('format'), f'format {FORMAT}')}")
+            raise RunError(f"{file}: {describe(self.record.get('format'), f'format {FORMAT}')}")
+        with _damage(file):
+            _ = [self.record[key] for key in ("space", "against", "proxy", "versions")]
+            _ = self.settings, self.objectives, self.bounds, self.measured_constraints
 
     @cached_property
     def settings(self) -> Settings:
@@ -84,8 +89,10 @@ class Run:
     @property
     def references(self) -> dict[str, tuple[Architecture, dict[str, Any]]]:
         """Name -> (design, its metrics) of the designs that the space speaks of."""
-        listed = _read_json(self.path / "references.json")
-        return {n: (Architecture.from_dict(r["design"], n), r.get("metrics", {})) for n, r in listed.items()}
+        file = self.path / "references.json"
+        listed = _read_json(file)
+        with _damage(file):
+            return {n: (Architecture.from_dict(r["design"], n), r["metrics"]) for n, r in listed.items()}
 
     def frame(self) -> pd.DataFrame:
         """Every evaluation: see `Archive.frame`."""
@@ -209,6 +216,17 @@ def _objectives(given: Sequence[Objective] | Mapping[str, str]) -> tuple[Objecti
         if direction not in ("max", "min"):
             raise RunError(f"objectives: {describe(direction, 'max or min', known=('max', 'min'))}")
     return tuple(Objective(metric, direction == "max") for metric, direction in given.items())
+
+
+@contextlib.contextmanager
+def _damage(file: Path) -> Iterator[None]:
+    """Whatever a file lacks or has in the wrong form is an error that names the file."""
+    try:
+        yield
+    except KeyError as error:
+        raise RunError(f"{file}: damaged: it lacks {error}") from error
+    except (GasError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{file}: damaged: {error}") from error
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gas.architecture import Architecture
-from gas.archive import Archive
+from gas.archive import FILE, Archive
 from gas.costs import TARGETS, LatencyTable, cost
 from gas.errors import RunError, SettingError
 from gas.evaluation import Constraint, Objective
@@ -24,6 +24,7 @@ from gas.evaluators import Evaluator, Work
 from gas.evaluators import create as create_evaluator
 from gas.generators import create as create_generator
 from gas.loop import Loop, Pricing, Progress, fidelity_json, reference_point
+from gas.proxies import PROXIES
 from gas.proxies import create as create_proxy
 from gas.run import FORMAT, Run
 from gas.settings import Settings
@@ -32,6 +33,7 @@ from gas.verify import Measuring, measure_front, score_references
 
 LATENCY = "latency_ms"
 CHANGEABLE = {"budget", "seconds", "workers", "address", "limit_s", "memory_mib"}  # may differ when a run is resumed
+BEGINNING = ("lock", "space.yaml", "references.json", "run.json.new", FILE)  # what is there before run.json is
 
 
 class Session:
@@ -70,9 +72,7 @@ class Session:
 
     def run(self) -> str:
         """Searches, then measures the front; returns why the search ended: `budget`, `time` or `exhausted`."""
-        self._note("starting workers")
-        with self._evaluator() as self.evaluator:
-            self.loop.evaluator = self.evaluator
+        with self.evaluator:
             self.ended = self.loop.run(self._cut_off)
             self._score_references()
         self._measure()
@@ -102,22 +102,32 @@ class Session:
         if resume and not there:
             raise RunError(f"{self.out}: got no run; expected the directory of one to resume")
         if there and not resume:
-            raise RunError(f"{self.out}: got a run that exists already; expected a new directory, or --resume")
-        if not there and self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise RunError(f"{self.out}: got a file or folder that is no run; expected a new or empty directory")
+            expected = f"a new directory, or --resume {self.out}"
+            raise RunError(f"{self.out}: got a run that exists already; expected {expected}")
         if there:
             self._take_lock()
             self._reopen(space, settings)
         else:
+            self._check_free()
             self.settings = Settings.of(**dict(settings))
             self.space = load_space(space) if isinstance(space, str | Path) else space
             if self.space is None:
                 raise SettingError("space: got none; expected a search space, such as turbovit.yaml")
         self._prepare()
+        self._note("starting workers")
+        self.evaluator = self._evaluator()
         if not there:
             self._begin()
         self._assemble()
         self._cut_off = self.loop.replay() if there else []
+
+    def _check_free(self) -> None:
+        """RunError unless a run can begin here: nothing is there, or what a beginning that was cut off leaves."""
+        folder = next(f for f in (self.out, *self.out.absolute().parents) if f.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise RunError(f"{self.out}: cannot be written to: {folder} is not a folder that you may write to")
+        if folder == self.out and not all(file.name.startswith(BEGINNING) for file in folder.iterdir()):
+            raise RunError(f"{self.out}: got a folder that is no run and not empty; expected a new directory")
 
     def _take_lock(self) -> None:
         try:
@@ -138,20 +148,22 @@ class Session:
             if value != recorded[name] and name not in CHANGEABLE:
                 raise SettingError(f"{name}: got {value!r}; this run has {recorded[name]!r}, which cannot be changed")
         self.settings = Settings.of(**given)
+        if given != recorded:  # so that a further --resume need not say it again
+            record = {**run.record, "settings": self.settings.model_dump(mode="json")}
+            _write(self.out / "run.json", json.dumps(record, indent=1))
         self.space = run.space
         # The table may know other numbers by now; a run keeps to the bounds it began with.
         self._recorded_bounds = run.bounds
         if space is not None:
             other = load_space(space) if isinstance(space, str | Path) else space
-            if other.document.tree != self.space.document.tree:
+            if _said(other) != _said(self.space):
                 raise SettingError(f"space: got {other.name}, which is not the space of {self.out}; leave --space out")
 
     def _prepare(self) -> None:
-        """Makes sure that everything named exists, before anything is written."""
+        """Makes what the settings name, before anything is written."""
         given = self.settings
-        self.proxy = create_proxy(given.proxy, {"data": given.data, "fidelity": given.fidelity, "seed": given.seed})
-        self._note("preparing data")
-        self.proxy.prepare()
+        settings = {"data": given.data, "fidelity": self._fidelity(), "seed": given.seed}
+        self.proxy = create_proxy(given.proxy, settings)
         objectives = self.space.objectives or _default_objectives()
         self.objectives = tuple(given.objective(o) for o in objectives)
         self.generator = create_generator(
@@ -163,9 +175,14 @@ class Session:
         clock = "cpu" if given.threads == 1 and given.target.startswith("cpu") else "wall"
         self.table = LatencyTable(target, clock=clock) if LATENCY in spoken else None
         self.references = dict(self.space.references)
-        for name in given.compare:
-            self.references.setdefault(name, load(name))
+        self.references |= {name: load(name) for name in given.compare if name not in self.references}
         self.bounds = self._recorded_bounds or self._resolved_bounds()
+
+    def _fidelity(self) -> dict[str, Any]:
+        """The fidelity asked for; designs for small images are not made thinner still, unless it is asked for."""
+        usual = PROXIES.get(self.settings.proxy).default_fidelity
+        small = max(self.space.resolutions) <= usual.resolution
+        return ({"width": 1.0} if small else {}) | self.settings.fidelity
 
     def _resolved_bounds(self) -> tuple[Constraint, ...]:
         """The bounds that are known before an evaluation, absolute and in recorded names."""
@@ -181,10 +198,14 @@ class Session:
 
     def _begin(self) -> None:
         self._take_lock()
+        if (self.out / "run.json").exists():
+            raise RunError(f"{self.out}: another search has just begun a run here; expected a new directory")
         try:
             (self.out / "space.yaml").write_text(self.space.document.text, encoding="utf-8")
             self._write_references({})
-            self.archive = Archive.create(self.out)
+            self.archive = (Archive.open if (self.out / FILE).exists() else Archive.create)(self.out)
+            if self.archive.candidates():
+                raise RunError(f"{self.out}: damaged: got an archive with candidates, but no run.json")
             # run.json comes last: a directory without it is no run, so a cut-off beginning can be begun again.
             _write(self.out / "run.json", json.dumps(self._record(), indent=1))
         except OSError as error:
@@ -225,7 +246,7 @@ class Session:
         self.loop = Loop(
             self.generator,
             Pricing(self.table, self.bounds),
-            None,
+            self.evaluator,
             self.archive,
             self.objectives,
             self.settings.budget,
@@ -340,11 +361,19 @@ def _resolution(reference: Architecture | None, design: Architecture) -> int:
     return reference.resolution if reference is not None else design.resolution
 
 
+def _said(space: SearchSpace) -> tuple:
+    """What of a space's file bears on a search."""
+    return space.document.tree, space.document.objectives, space.document.constraints
+
+
 def _write(file: Path, text: str) -> None:
     """Writes a file whole or not at all."""
     half = file.with_suffix(file.suffix + ".new")
-    with half.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    half.replace(file)
+    try:
+        with half.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        half.replace(file)
+    except OSError as error:
+        raise RunError(f"{file}: cannot be written: {error.strerror}") from error

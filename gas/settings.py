@@ -44,7 +44,7 @@ class Settings(pydantic.BaseModel):
 
     generator: str = "evolution"
     generator_options: dict[str, Any] = {}
-    proxy: str = "short_training"
+    proxy: str = "blend"
     data: str | None = None
     fidelity: dict[str, Any] = {}
     workers: Count = 1
@@ -91,12 +91,12 @@ class Settings(pydantic.BaseModel):
         return {"proxy": self.proxy, "latency_ms": "latency_ms_predicted"}.get(name, name)
 
 
-def seconds_of(text: str | float | None) -> float | None:
-    """`90`, `90s`, `10m`, `2h` -> seconds; SettingError for anything else."""
+def seconds_of(text: str | float | None, name: str = "time") -> float | None:
+    """`90`, `90s`, `10m`, `2h` -> seconds; SettingError that names the setting for anything else."""
     if text is None:
         return None
     match = _DURATION.fullmatch(str(text).strip())
     value = float(match[1]) * _SECONDS[match[2]] if match else 0.0
     if value <= 0:
-        raise SettingError(f"time: {describe(text, 'a duration such as 90s, 10m or 2h')}")
+        raise SettingError(f"{name}: {describe(text, 'a duration such as 90s, 10m or 2h')}")
     return value

@@ -87,20 +87,23 @@ def measure_front(
         deadline: `time.monotonic()` after which no new round begins.
         watch: Called with the designs measured and wanted so far.
     """
-    measured: set[str] = set()
-    extra = list(also)
+    # What a run measured before it was cut off need not be measured again: its ratio was to the same reference.
+    measured = set(archive.latencies((how.target, how.batch, how.threads)))
+    extra = [design for design in also if design.id not in measured]
+    done = 0
     while True:
         waiting = [id for id in standing(archive, objectives, constraints) if id not in measured]
         if not waiting and not extra:
             return 0
-        if measured and time.monotonic() > deadline:
+        if done and time.monotonic() > deadline:
             return len(waiting)
         batch = waiting[:ROUND]
         designs = [*extra, *(archive.architecture(id) for id in batch)]
         measure_designs(archive, designs, how)
         measured.update(batch)
+        done += len(batch)
         extra = []
-        watch(len(measured), len(measured) + max(len(waiting) - len(batch), 0))
+        watch(done, done + len(waiting) - len(batch))
 
 
 def standing(archive: Archive, objectives: tuple[Objective, ...], constraints: tuple[Constraint, ...]) -> list[str]:

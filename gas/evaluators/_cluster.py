@@ -20,6 +20,12 @@ SOCKET_PATH = 107
 SESSION = "/ray/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
 """What Ray puts behind its temporary folder to name its sockets."""
 
+SETTINGS = b"\x04"
+"""Type of the frame with which an HTTP/2 server, and so Ray's, must begin (RFC 9113, section 3.4)."""
+
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + SETTINGS + b"\0\0\0\0\0"
+"""With what a client of HTTP/2 must begin: the preface and an empty settings frame."""
+
 OBJECTS_BYTES = 100 * 2**20
 """Shared memory for objects. Ours are a few kilobytes each; left alone, Ray reserves 30% of the machine."""
 
@@ -101,7 +107,7 @@ def _join(address: str) -> None:
 
 
 def _knock(address: str) -> None:
-    """SettingError where nobody answers at `host:port`; Ray itself would try for a minute."""
+    """SettingError where no Ray answers at `host:port`; Ray itself would try for minutes, and write of each attempt."""
     if address == "auto":
         return
     expected = "the address of a running Ray cluster, host:port"
@@ -109,9 +115,14 @@ def _knock(address: str) -> None:
     if not host or not port.isdigit():
         raise SettingError(f"ray address: {describe(address, expected)}")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=10) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") == "0":
+                connection.sendall(HELLO)
+                answer = connection.recv(9)
+                if answer[3:4] != SETTINGS:
+                    raise ConnectionError("who answers there is not Ray")
     except (OSError, OverflowError) as error:
-        raise SettingError(f"ray address: {describe(address, expected)}: nobody answers: {error}") from error
+        raise SettingError(f"ray address: {describe(address, expected)}: {reason_of(error)}") from error
 
 
 def _import_folders() -> list[str]:

@@ -61,6 +61,7 @@ class Proxy(ABC):
         data: Name of a data source, or the path of an image folder.
         fidelity: Fields of `Fidelity` that differ from the proxy's default, or a whole Fidelity.
         seed: Seed of the data: which images, which split.
+        images: The data, where it is loaded already.
 
     Class attributes:
         name: Registered name; also the name of the main metric.
@@ -79,14 +80,19 @@ class Proxy(ABC):
     fidelity_on: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init__(
-        self, data: str | None = None, fidelity: Fidelity | Mapping[str, Any] | None = None, *, seed: int = 0
+        self,
+        data: str | None = None,
+        fidelity: Fidelity | Mapping[str, Any] | None = None,
+        *,
+        seed: int = 0,
+        images: ImageData | None = None,
     ) -> None:
         self.data = self.default_data if data is None else data
         if not isinstance(fidelity, Fidelity):
             fidelity = Fidelity.of({**self.fidelity_on.get(self.data, {}), **(fidelity or {})}, self.default_fidelity)
         self.fidelity = fidelity
         self.seed = seed
-        self._images: ImageData | None = None
+        self._images = images
 
     def prepare(self) -> None:
         """Loads the images that `score` needs, once. DataError where they cannot be read."""

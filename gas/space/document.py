@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gas.architecture import Spec
 from gas.errors import describe, nearest
 from gas.evaluation import Constraint, Objective
 from gas.space.expressions import Expression, ExpressionError, parse_expression
@@ -211,8 +213,8 @@ def _referred_paths(reader: TreeReader, rules: list[tuple[Mark, Expression]], pr
     references = [Reference(mark, path, "", len(order)) for mark, rule in rules for path in rule.paths]
     for reference in [*reader.references, *references]:
         path, at = reference.path, reference.at
-        above, _, option = path.rpartition(".")
-        if path not in order and not _is_option(option, reader.patterns[above]):
+        known = _holders(path, reader)
+        if not known:
             near = nearest(path, order)
             hint = f"; did you mean {near!r}?" if near else ""
             problems.add(reference.mark, f"the path {path!r} does not exist in this file{hint}")
@@ -220,8 +222,6 @@ def _referred_paths(reader: TreeReader, rules: list[tuple[Mark, Expression]], pr
         if reference.slot and reader.paths.get(path) != reference.slot:
             problems.add(reference.mark, f"{path!r} is not the path of any {reference.slot} that this file writes out")
             continue
-        # An option that is left at its default somewhere is read off the pattern that it belongs to.
-        known = [path] * (path in order) + [above] * (path not in order or path in reader.left_out)
         if any(order[p] >= reference.before or at == p or at.startswith((f"{p}.", f"{p}[")) for p in known):
             text = f"{path!r} is decided later, or not at all; a value may refer only to what is decided before it"
             problems.add(reference.mark, text)
@@ -230,8 +230,28 @@ def _referred_paths(reader: TreeReader, rules: list[tuple[Mark, Expression]], pr
     return frozenset(needed)
 
 
-def _is_option(name: str, patterns: set[str]) -> bool:
-    return bool(patterns) and (name == "pattern" or any(name in option_types_cached(p) for p in patterns))
+def _holders(path: str, reader: TreeReader) -> list[str]:
+    """The written paths off which a path may be read; none where it does not exist.
+
+    They are the path itself, and where it, or a pattern around it, is left at its default: the pattern that leaves it.
+    """
+    found, above = [path] * (path in reader.paths), path
+    while above:
+        inner, above = above, above.rpartition(".")[0]
+        patterns = reader.patterns.get(above, set())
+        if (inner in reader.left_out or not found) and _holds(patterns, path.removeprefix(f"{above}.").split(".")):
+            found.append(above)
+    return found
+
+
+def _holds(patterns: Iterable[str], names: list[str]) -> bool:
+    """Whether one of the patterns has an option of that name; for several names, inside the default of the one before."""
+    if len(names) == 1 and names[0] == "pattern":
+        return bool(patterns)
+    kinds = [kind for pattern in patterns if (kind := option_types_cached(pattern).get(names[0]))]
+    if len(names) == 1:
+        return bool(kinds)
+    return _holds({kind.default.pattern for kind in kinds if isinstance(kind.default, Spec)}, names[1:])
 
 
 def _places(mark: Mark) -> dict[str, tuple[int, int]]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
+
+import pydantic
 
 from gas.patterns.base import KINDS, PATTERNS
 from gas.space.document import METRICS, PUBLISHED_KEYS
 from gas.space.tree import option_types_cached
 
-QUANTITY = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[\d.]+ ?(k|K|M|G|T|ms)?$"}]}
+QUANTITY = {
+    "anyOf": [
+        {"type": "number", "minimum": 0},
+        {"type": "string", "pattern": r"^ *(\d+\.?\d*|\.\d+)([eE][-+]?\d+)? *(k|K|M|G|T|ms)?$"},
+    ]
+}
 
 
 def json_schema() -> dict[str, Any]:
@@ -79,13 +86,19 @@ def _pattern(name: str, kind: str) -> dict[str, Any]:
         else:
             plain = fields["properties"].get(option) or kind_of.adapter.json_schema()
             inner = _decided({k: v for k, v in plain.items() if k not in ("title", "default", "description")})
-        described = {"description": info.description} if info.description else {}
+        described = {"description": description} if (description := _description(info)) else {}
         properties[option] = {**described, **inner}
     required = ["pattern", *(option for option, kind_of in types.items() if kind_of.required)]
     if kind == "block":
         properties["depth"] = {"description": "blocks in a row", **_decided({"type": "integer", "minimum": 0})}
         required.append("depth")
     return {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
+
+
+def _description(info: pydantic.fields.FieldInfo) -> str | None:
+    """An option's description, also where it stands inside a union (`Annotated[int, Field(...)] | None`)."""
+    inner = (extra for part in get_args(info.annotation) for extra in getattr(part, "__metadata__", ()))
+    return info.description or next((d for d in (getattr(extra, "description", None) for extra in inner) if d), None)
 
 
 def _has_slots(name: str) -> bool:

@@ -90,9 +90,10 @@ def live_paths(tree: Tree, chain: list[Segment]) -> list[list[str]]:
     last_use: dict[str, int] = {}
 
     def use(path: str, number: int) -> None:
-        for needed in (path, path.rpartition(".")[0]):
-            if needed in tree.needed:
-                last_use[needed] = max(last_use.get(needed, 0), number)
+        while path:  # it may be read off any pattern above it
+            if path in tree.needed:
+                last_use[path] = max(last_use.get(path, 0), number)
+            path = path.rpartition(".")[0]
 
     for rule in tree.rules:
         last = max(_first_segment_of(p, chain) for p in rule.paths)

@@ -98,6 +98,11 @@ class SearchSpace:
         return not self.decisions
 
     @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Every side of the input image that a design of the space may have, pixels, rising."""
+        return tuple(sorted({value[0] for table in self._chain.layers[0].tables for value in table.values}))
+
+    @property
     def cost_range(self) -> dict[str, tuple[int, int]]:
         """Least and greatest macs and params over all designs."""
         return self._chain.cost_range

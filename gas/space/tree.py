@@ -206,19 +206,25 @@ def unfold(node: Any, known: Known, needed: frozenset[str], reasons: list[Design
 
 
 def value_at(known: Known, path: str) -> Any:
-    """The value known at a path, or inside a pattern known above it; KeyError where there is none."""
-    if path in known:
-        value = known[path]
-        return value.pattern if isinstance(value, Spec) else value
-    above, _, last = path.rpartition(".")
-    if not above or above not in known or not isinstance(known[above], Spec):
-        raise KeyError(path)
-    if last == "pattern":
-        return known[above].pattern
-    inner = getattr(options_of(known[above]), last, None)
-    if inner is None:
-        raise KeyError(path)
-    return inner.pattern if isinstance(inner, Spec) else inner
+    """The value known at a path, or inside a pattern known above it (defaults too); KeyError where there is none."""
+    above, names = path, []
+    while above not in known:
+        above, _, name = above.rpartition(".")
+        if not above:
+            raise KeyError(path)
+        names.append(name)
+    value = known[above]
+    for name in reversed(names):
+        value = _option(value, name)
+        if value is None:
+            raise KeyError(path)
+    return value.pattern if isinstance(value, Spec) else value
+
+
+def _option(value: Any, name: str) -> Any:
+    if not isinstance(value, Spec):
+        return None
+    return value.pattern if name == "pattern" else getattr(options_of(value), name, None)
 
 
 class Values(Mapping):

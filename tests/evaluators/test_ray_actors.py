@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,10 +76,14 @@ def test_every_candidate_has_one_outcome_whatever_it_does_to_its_worker(evaluato
 
 
 def test_after_all_that_as_many_workers_are_there_as_before(evaluator, troubled, collect_all) -> None:
-    for number in range(4):
-        evaluator.submit(troubled(number, "naps"))
-    outcomes = collect_all(evaluator)
-    assert len({outcome.worker for outcome in outcomes.values()}) == evaluator.workers
+    seen = set()
+    for number in range(100):  # a new worker takes its time; the others work on meanwhile
+        evaluator.submit(troubled(2 * number, "naps"))
+        evaluator.submit(troubled(2 * number + 1, "naps"))
+        seen |= {outcome.worker for outcome in collect_all(evaluator).values()}
+        if len(seen) == evaluator.workers:
+            break
+    assert len(seen) == evaluator.workers
 
 
 def test_collecting_gives_up_at_its_timeout_and_goes_on_later(shared_ray: None, troubled, collect_all) -> None:
@@ -145,6 +150,23 @@ def test_an_address_where_nobody_answers(address: str) -> None:
     ) as caught:
         _knock(address)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
+def test_an_address_where_something_else_answers(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(100)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(SettingError, match="ConnectionError: who answers there is not Ray"):
+            _knock(f"127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
 
 
 def test_a_long_temporary_folder_is_not_used_for_sockets(monkeypatch) -> None:

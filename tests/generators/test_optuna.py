@@ -63,3 +63,19 @@ def test_parallel_proposals_of_tpe_differ_in_more_than_what_forbids_repeats() ->
     batch = [dict(c.decisions) for c in generator.ask(8)]
     shared = [sum(a.get(k) == v for k, v in b.items()) for i, a in enumerate(batch) for b in batch[:i]]
     assert sum(shared) / len(shared) < 7
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_repeated_wish_is_varied_within_its_one_trial(name: str) -> None:
+    generator = create(name, stand_in(), OBJECTIVES, 0)
+    wished, origin = generator.propose()
+    assert origin == name
+    tries = [generator.propose() for _ in range(15)]  # as the base asks where each was proposed before
+    assert {origin for _, origin in tries} == {f"{name}, varied"}
+    # A change early in the walk may force others, and a decision may have one allowed value only.
+    departed = [sum(r.decisions.get(p, v) != v for p, v in wished.decisions.items()) for r, _ in tries]
+    assert sum(departed[:4]) < sum(departed[-4:])
+    assert len({r.architecture.id for r, _ in tries}) > 8
+    (candidate,) = generator.ask(1)
+    assert candidate.origin == f"{name}, varied"
+    assert len(generator._study.get_trials(deepcopy=False)) == 1

@@ -129,13 +129,16 @@ def _look(path: str, env: Env) -> Any:
     if path in env:
         return env[path]
     above, _, last = path.rpartition(".")
-    pattern = env[above]
+    pattern = _look(above, env) if above else {}
+    if not isinstance(pattern, dict):
+        raise KeyError(path)
     if last in pattern:
         return pattern[last]
-    default = PATTERNS.get(pattern["pattern"]).Options.model_fields[last].default
+    fields = PATTERNS.get(pattern["pattern"]).Options.model_fields
+    default = fields[last].default if last in fields else None
     if default is None:
         raise KeyError(path)
-    return default
+    return {"pattern": default.pattern, **default.options} if isinstance(default, Spec) else default
 
 
 def _work_out(expression: str, env: Env) -> Any:

@@ -135,7 +135,7 @@ def test_zoo_files_are_designs_with_names_and_sources(name: str) -> None:
 
 
 def test_a_space_is_no_design() -> None:
-    with pytest.raises(SpaceError, match="got a search space with 11 decisions .*; expected a single design"):
+    with pytest.raises(SpaceError, match=r"got a search space with 11 decisions .*; expected a single design"):
         load(bundled()["tiny"])
 
 
@@ -167,6 +167,6 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_path_wins_over_a_bundled_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.yaml").write_text(SMALL.format(dim=16, depth=1, heads=2), encoding="utf-8")
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(WIDE64.to_dict()), encoding="utf-8")
     assert load_space("tiny.yaml").size() == 1
     assert load_space("tiny").size() == 32_076

@@ -194,7 +194,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_order() -> None:
         "f.yaml:8:51",
         "f.yaml:11:17",
         "f.yaml:16:9",
-        "f.yaml:18:32",
+        "f.yaml:18:29",
     ]
 
 

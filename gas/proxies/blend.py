@@ -1,0 +1,47 @@
+"""Short training and principal components in one number: what the one overlooks, the other sees."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from gas.architecture import Architecture
+from gas.proxies.base import Proxy, register
+from gas.proxies.pca_count import PcaCount
+from gas.proxies.short_training import ShortTraining
+
+
+@register("blend")
+class Blend(Proxy):
+    """ln(`pca_count`) - `short_training_loss`: a tenth more components weigh as much as 0.1 nats less loss.
+
+    A few hundred steps favour shallow designs, whatever their size; the component count favours deep and wide ones and
+    says nothing about learning. On random designs the two hardly agree, and their sum goes with size where either
+    alone does not (experiments/default_proxy). Its unit is of no meaning, and it is no estimate of ImageNet accuracy.
+
+    The fidelity is that of the short training; the components are counted at `PcaCount`'s own, over `fidelity.seeds`
+    initialisations.
+
+    Source: none; the two weights are 1 because both terms are logarithms, and were fitted to nothing.
+    """
+
+    needs_training = True
+    default_data = ShortTraining.default_data
+    default_fidelity = ShortTraining.default_fidelity.model_copy(update={"seeds": 3})
+    fidelity_on: ClassVar = ShortTraining.fidelity_on
+
+    def score(self, architecture: Architecture, *, seed: int = 0, deadline: float | None = None) -> dict[str, float]:
+        """`blend`, `blend_pca_count`, `blend_accuracy` and `blend_loss` (of the short training)."""
+        components = PcaCount(self.data, {"seeds": self.fidelity.seeds}, seed=self.seed)
+        count = components.score(architecture, seed=seed, deadline=deadline)[components.name]
+        if count <= 0:
+            raise ValueError("the blocks give out features that do not vary")
+        training = ShortTraining(self.data, self.fidelity, seed=self.seed, images=self.images)
+        trained = training.score(architecture, seed=seed, deadline=deadline)
+        loss = trained[f"{training.name}_loss"]
+        return {
+            self.name: math.log(count) - loss,
+            f"{self.name}_pca_count": count,
+            f"{self.name}_accuracy": trained[training.name],
+            f"{self.name}_loss": loss,
+        }

@@ -1,0 +1,38 @@
+"""The blend is the sum of its two parts, each at its own fidelity."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from proxies.designs import hierarchical, tiny
+
+from gas.proxies import create
+from gas.proxies.pca_count import PcaCount
+
+SMALL = {"width": 1.0, "images": 128, "validation": 64, "steps": 4, "batch": 16, "seeds": 2}
+
+
+def test_it_is_the_logarithm_of_the_count_less_the_loss() -> None:
+    blend = create("blend", {"data": "digits", "fidelity": SMALL, "seed": 2})
+    training = create("short_training", {"data": "digits", "fidelity": SMALL, "seed": 2}).score(tiny(), seed=3)
+    components = create("pca_count", {"fidelity": {"seeds": 2}}).score(tiny(), seed=3)
+    metrics = blend.score(tiny(), seed=3)
+    assert metrics == {
+        "blend": math.log(components["pca_count"]) - training["short_training_loss"],
+        "blend_pca_count": components["pca_count"],
+        "blend_accuracy": training["short_training"],
+        "blend_loss": training["short_training_loss"],
+    }
+
+
+def test_before_any_training_took_hold_width_decides() -> None:
+    blend = create("blend", {"data": "digits", "fidelity": {**SMALL, "steps": 1}})
+    narrow, wide = (blend.score(hierarchical(8, (d, 2 * d), (1, 1), mask_unit=2, heads=2))["blend"] for d in (8, 32))
+    assert wide > narrow
+
+
+def test_features_that_do_not_vary_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PcaCount, "score", lambda *_, **__: {"pca_count": 0.0})
+    with pytest.raises(ValueError, match="do not vary"):
+        create("blend", {"data": "digits", "fidelity": SMALL}).score(tiny())
