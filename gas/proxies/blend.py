@@ -26,7 +26,6 @@ class Blend(Proxy):
     """
 
     needs_training = True
-    default_data = ShortTraining.default_data
     default_fidelity = ShortTraining.default_fidelity.model_copy(update={"seeds": 3})
     fidelity_on: ClassVar = ShortTraining.fidelity_on
 

@@ -37,7 +37,7 @@ class ShortTraining(Proxy):
     """
 
     needs_training = True
-    default_data = "procedural"
+    default_data = "digits"
     default_fidelity = Fidelity(resolution=32, width=0.25, images=8192, validation=1024, classes=16)
     fidelity_on: ClassVar = {"digits": {"noise": 1.0}}  # without noise every design reads nearly all of them
 

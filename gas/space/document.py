@@ -245,7 +245,7 @@ def _holders(path: str, reader: TreeReader) -> list[str]:
 
 
 def _holds(patterns: Iterable[str], names: list[str]) -> bool:
-    """Whether one of the patterns has an option of that name; for several names, inside the default of the one before."""
+    """Whether one of the patterns has an option of that name; for several, inside the default of the one before."""
     if len(names) == 1 and names[0] == "pattern":
         return bool(patterns)
     kinds = [kind for pattern in patterns if (kind := option_types_cached(pattern).get(names[0]))]

@@ -26,8 +26,22 @@ Env = dict[str, Any]
 
 def designs(text: str) -> dict[str, tuple[int, int]]:
     """Id -> (macs, params) of every design that a text means."""
+    return {architecture.id: cost for architecture, _, cost in written_out(text)}
+
+
+def values_used(text: str) -> dict[str, set[str]]:
+    """Path -> the values that some design has there, as their repr; a pattern by its name."""
+    found: dict[str, set[str]] = {}
+    for _, env, _ in written_out(text):
+        for path, value in env.items():
+            plain = value["pattern"] if isinstance(value, dict) else "none" if value is None else value
+            found.setdefault(path, set()).add(repr(plain))
+    return found
+
+
+def written_out(text: str) -> Iterator[tuple[Architecture, Env, tuple[int, int]]]:
+    """Every way to decide a text that makes a design, with its values by path and its macs and params."""
     data = yaml.safe_load(text)
-    found: dict[str, tuple[int, int]] = {}
     for architecture, env in _file(data):
         if not all(_holds(rule, env) for rule in data.get("rules", ())):
             continue
@@ -35,8 +49,7 @@ def designs(text: str) -> dict[str, tuple[int, int]]:
             cost = plan.__wrapped__(architecture).cost
         except DesignError:
             continue
-        found[architecture.id] = cost.macs, cost.params
-    return found
+        yield architecture, env, (cost.macs, cost.params)
 
 
 def exhaust(space: SearchSpace, *, feasible: bool) -> list[Architecture]:

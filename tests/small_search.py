@@ -1,0 +1,140 @@
+"""A space of 30 designs and a proxy that scores in microseconds: what the tests of the search itself run on.
+
+Also run as a script, for tests that kill a search: it knows the proxy, and is otherwise the command `gas`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gas.architecture import Architecture
+from gas.errors import GasError
+from gas.plan import plan
+from gas.proxies import PROXIES
+from gas.proxies.base import Proxy
+
+BODY = """
+input: {resolution: 32}
+stem: {pattern: conv_embed, kernel: 3, stride: 2, dim: 16}
+stages:
+  - dim: {choose: [16, 24, 32]}
+    blocks: [{pattern: transformer, depth: 1, mixer: {pattern: global_attention, head_dim: 8}, mlp: mlp}]
+  - entry: q_pool
+    dim: {choose: [32, 48]}
+    blocks:
+      - pattern: transformer
+        depth: {range: [1, 5]}
+        mixer: {pattern: global_attention, head_dim: 16}
+        mlp: mlp
+head: {pattern: classifier, classes: 10}
+"""
+SPACE = f"name: small\n{BODY}\nobjectives: [{{maximise: proxy}}, {{minimise: macs}}]\n"
+SIZE = 30
+WORST = 24  # width of the first stage whose deep designs fail
+
+REFERENCE = """
+name: reference
+input: {resolution: 32}
+stem: {pattern: conv_embed, kernel: 3, stride: 2, dim: 16}
+stages:
+  - dim: 24
+    blocks: [{pattern: transformer, depth: 1, mixer: {pattern: global_attention, head_dim: 8}, mlp: mlp}]
+head: {pattern: classifier, classes: 10}
+"""
+# Nine designs; some are slower than the reference allows, whatever the machine.
+LATENCY_SPACE = """
+name: timed
+input: {resolution: 32}
+stem: {pattern: conv_embed, kernel: 3, stride: 2, dim: 16}
+stages:
+  - dim: {choose: [16, 24, 32]}
+    blocks:
+      - pattern: transformer
+        depth: {range: [1, 3]}
+        mixer: {pattern: global_attention, head_dim: 8}
+        mlp: mlp
+head: {pattern: classifier, classes: 10}
+objectives: [{maximise: proxy}, {minimise: latency}]
+constraints: {latency: {max: 1.5, of: reference.yaml}}
+"""
+
+SCORED: list[str] = []
+"""Content id of every design that this process has scored."""
+
+
+class Quick(Proxy):
+    """A made-up score with diminishing returns in depth; four designs of 30 fail.
+
+    `QUICK_SECONDS` in the environment makes it slow, and `QUICK_LOG` names a file that gets a line per design scored.
+    """
+
+    name = "quick"
+
+    def score(self, architecture: Architecture, *, seed: int = 0, deadline: float | None = None) -> dict[str, float]:
+        time.sleep(float(os.environ.get("QUICK_SECONDS", "0")))
+        SCORED.append(architecture.id)
+        if log := os.environ.get("QUICK_LOG"):
+            with open(log, "a") as file:
+                file.write(f"{architecture.id}\n")
+        if fails(architecture):
+            raise ValueError("loss is nan")
+        return {"quick": score(architecture), "quick_seed": float(seed)}
+
+
+def fails(architecture: Architecture) -> bool:
+    """True for the designs that the proxy cannot score."""
+    return architecture.dims[0] == WORST and architecture.depths[-1] >= 4
+
+
+def score(architecture: Architecture) -> float:
+    """What the proxy says of a design."""
+    return sum(dim**0.5 * (1 - 0.5**depth) for dim, depth in zip(architecture.dims, architecture.depths, strict=True))
+
+
+def macs(architecture: Architecture) -> int:
+    return plan(architecture).cost.macs
+
+
+@contextmanager
+def quick_proxy() -> Iterator[None]:
+    """The proxy is known within, and nothing counts as scored at the start."""
+    PROXIES.names()
+    PROXIES.register("quick")(Quick)
+    SCORED.clear()
+    try:
+        yield
+    finally:
+        PROXIES._table.pop("quick")
+
+
+def written(folder: Path, name: str = "small.yaml", text: str = SPACE) -> Path:
+    """A file with a space."""
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def timed_space(folder: Path) -> Path:
+    """The space whose latency is bounded by a reference design in the file beside it."""
+    written(folder, "reference.yaml", REFERENCE)
+    return written(folder, "timed.yaml", LATENCY_SPACE)
+
+
+def main(arguments: list[str]) -> int:
+    """The command `gas`, with the proxy."""
+    from gas.cli import main as gas
+
+    with quick_proxy():
+        return gas(arguments)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except GasError as error:  # the command must have caught it
+        sys.exit(f"not caught: {error}")
