@@ -31,6 +31,7 @@ env: $(ENV)
 
 search: $(ENV)
 	$(BIN)/gas search --space turbovit.yaml --workers 2 --seed 0 --out runs/turbovit --resume-if-exists
+	$(BIN)/gas export runs/turbovit best --out runs/turbovit/best --overwrite
 
 test: $(ENV)
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)

@@ -32,6 +32,14 @@ class Commands(click.Group):
             raise UnknownNameError(f"command: {text}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Click's own, with Ctrl-C told in our words."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            click.echo("\n" * sys.stderr.isatty() + f"gas: {str(stop) or 'interrupted'}", err=True)
+            return ctx.exit(INTERRUPTED)
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="gas", prog_name="gas")

@@ -41,13 +41,10 @@ def run_search(given: dict[str, Any]) -> None:
         with Session(space, out, resume=resume, settings=settings, watch=_watcher(bar)) as session:
             try:
                 ended = session.run()
-            except KeyboardInterrupt:
-                if bar:
-                    bar.close()
+            except KeyboardInterrupt as stop:
                 done = session.loop.progress.done
                 resume_it = f"gas search --resume {shlex.quote(str(out))}"
-                print(f"\ninterrupted after {done} evaluations; go on with: {resume_it}", file=sys.stderr)
-                raise
+                raise KeyboardInterrupt(f"interrupted after {done} evaluations; go on with: {resume_it}") from stop
             seconds = time.monotonic() - session.began
     finally:
         if bar:
@@ -245,7 +242,9 @@ def _print_result(run: Run, ended: str, seconds: float) -> None:
     print()
     columns = [c for c in compare_columns(rows) if any(row.get(c.key) is not None for row in rows)]
     columns = columns if len(rows) > 1 else [c for c in columns if c.kind != "ratio"]
-    show(rows, columns, title="The chosen design beside the reference designs" if len(rows) > 1 else "The chosen design")
+    show(
+        rows, columns, title="The chosen design beside the reference designs" if len(rows) > 1 else "The chosen design"
+    )
     print(f"chosen: {reason}")
     for path in _written(run):
         print(f"wrote {path}")

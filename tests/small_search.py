@@ -6,13 +6,16 @@ Also run as a script, for tests that kill a search: it knows the proxy, and is o
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import gas
 from gas.architecture import Architecture
+from gas.archive import Archive
 from gas.errors import GasError
 from gas.plan import plan
 from gas.proxies import PROXIES
@@ -62,6 +65,9 @@ head: {pattern: classifier, classes: 10}
 objectives: [{maximise: proxy}, {minimise: latency}]
 constraints: {latency: {max: 1.5, of: reference.yaml}}
 """
+
+QUICK = {"proxy": "quick", "workers": 1}
+BEGIN_S = 120.0  # for a process to come so far; reached only where something is broken
 
 SCORED: list[str] = []
 """Content id of every design that this process has scored."""
@@ -123,6 +129,38 @@ def timed_space(folder: Path) -> Path:
     """The space whose latency is bounded by a reference design in the file beside it."""
     written(folder, "reference.yaml", REFERENCE)
     return written(folder, "timed.yaml", LATENCY_SPACE)
+
+
+def told(out: Path) -> list[tuple]:
+    """What stands in the archive about each evaluation, in the order told, but for the time it took."""
+    with Archive.open(out, readonly=True) as archive:
+        return [(e.candidate.number, e.candidate.architecture.id, e.status, e.metrics) for e in archive.evaluations()]
+
+
+def command(*words: object, **environment: str) -> subprocess.Popen:
+    """The command in a process of its own, which knows the quick proxy."""
+    folders = [str(Path(__file__).parent), str(Path(gas.__file__).parents[1])]
+    return subprocess.Popen(
+        [sys.executable, __file__, *map(str, words)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(folders)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(out: Path, evaluations: int, process: subprocess.Popen) -> None:
+    """Until so many evaluations are in the archive."""
+    end = time.monotonic() + BEGIN_S
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise AssertionError(f"the search ended by itself: {process.communicate()}")
+        if (out / "run.json").exists() and len(told(out)) >= evaluations:
+            return
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(f"no {evaluations} evaluations after {BEGIN_S:g} s: {process.communicate()}")
 
 
 def main(arguments: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any
 
 import torch
@@ -113,10 +114,8 @@ class TransformerPattern(Pattern):
 
     def settle(self, options: TransformerOptions, flow: Flow) -> TransformerOptions:
         """With a lag pending, the mixer keeps the scope before it and its own heads."""
-        mixer, mixer_options = nested(options.mixer)
-        if not flow.lag or flow.scope is None or mixer.scope(mixer_options) is None:
-            return options
-        return options.model_copy(update={"mixer": mixer.with_scope(mixer_options, flow.scope)})
+        in_force = _in_force(options.mixer, flow.scope if flow.lag else None)
+        return options if in_force is options.mixer else options.model_copy(update={"mixer": in_force})
 
     def after(self, options: TransformerOptions, flow: Flow) -> Flow:
         """The mixer's flow; the scope remembered is the stage's own, even where this block lags."""
@@ -156,4 +155,11 @@ class TransformerPattern(Pattern):
 
     def _mixer(self, options: TransformerOptions, flow: Flow) -> tuple[Pattern, Any]:
         """The token mixer in force at `flow`."""
-        return nested(self.settle(options, flow).mixer)
+        return nested(_in_force(options.mixer, flow.scope if flow.lag else None))
+
+
+@lru_cache(maxsize=100_000)
+def _in_force(mixer: Spec, scope: Spec | None) -> Spec:
+    """The mixer with the scope that lags behind, where there is one and the mixer has any."""
+    pattern, options = nested(mixer)
+    return mixer if scope is None or pattern.scope(options) is None else pattern.with_scope(options, scope)

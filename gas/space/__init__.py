@@ -1,7 +1,7 @@
 """The search-space language: YAML text -> validated, typed spaces, and the one walk over them."""
 
 from gas.space.document import Document, read_document
-from gas.space.files import bundled, design_from_text, find, load, load_space, reference_design, space_from_text
+from gas.space.files import bundled, design_from_text, find, load, load_space, space_from_text
 from gas.space.space import Realised, SearchSpace
 from gas.space.tree import Decision
 
@@ -16,6 +16,5 @@ __all__ = [
     "load",
     "load_space",
     "read_document",
-    "reference_design",
     "space_from_text",
 ]

@@ -141,6 +141,9 @@ def _rules(mark: Mark | None, problems: Problems) -> list[tuple[Mark, Expression
         if not rule.paths:
             problems.add(item, f"{rule.text!r} refers to no path, so it decides nothing")
             continue
+        if not rule.decides:
+            problems.add(item, f"{rule.text!r} is no comparison; expected one such as stages[1].dim >= stages[0].dim")
+            continue
         rules.append((item, rule))
     return rules
 
@@ -177,7 +180,10 @@ def _constraints(mark: Mark | None, reader: TreeReader, problems: Problems) -> t
         for end in ("min", "max"):
             if end in entries:
                 number = quantity(entries[end].value)
-                numbers[end] = number if number is not None and number >= 0 else None
+                usable = (
+                    number is not None and number >= 0 and (metric == "latency" or not _is_time(entries[end].value))
+                )
+                numbers[end] = number if usable else None
                 if numbers[end] is None:
                     text = describe(entries[end].plain(), "a number not below 0, such as 12.7M, 2.2G or 10ms")
                     problems.add(entries[end], text)
@@ -190,6 +196,10 @@ def _constraints(mark: Mark | None, reader: TreeReader, problems: Problems) -> t
             problems.add(bounds, f"min {numbers['min']:g} is above max {numbers['max']:g}")
         found.append(Constraint(METRICS[metric], numbers.get("min", -math.inf), numbers.get("max", math.inf), of))
     return tuple(found)
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, str) and value.rstrip().endswith("ms")
 
 
 def _published(mark: Mark | None, reader: TreeReader, problems: Problems) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import ast
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 _BINARY = {
@@ -48,11 +48,13 @@ class Expression:
     Args:
         text: As written.
         paths: Paths that it reads, in order of appearance.
+        decides: True where it is a comparison, so that its value is true or false.
     """
 
     text: str
     paths: tuple[str, ...]
-    _work_out: Callable[[Mapping[str, Any]], Any]
+    decides: bool
+    _work_out: Callable[[Mapping[str, Any]], Any] = field(compare=False, repr=False)
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
         """The value, given a value per path; ExpressionError where it cannot be worked out (a division by 0)."""
@@ -79,7 +81,8 @@ def parse_expression(text: str) -> Expression:
         raise
     except (SyntaxError, ValueError, MemoryError) as error:  # MemoryError: CPython's word for too many parentheses
         raise ExpressionError(f"{text!r} is not an expression: {getattr(error, 'msg', error)}") from error
-    return Expression(text, tuple(paths), work_out)
+    decides = isinstance(tree.body, ast.Compare | ast.BoolOp) or isinstance(getattr(tree.body, "op", None), ast.Not)
+    return Expression(text, tuple(paths), decides, work_out)
 
 
 def _compile(node: ast.AST, paths: dict[str, None]) -> Callable[[Mapping[str, Any]], Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.resources
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 from gas.architecture import Architecture
@@ -118,7 +117,7 @@ def space_from_text(
 
 def _reference(name: str, folder: Path | None) -> Architecture:
     beside = folder / name if folder else None
-    return reference_design(str(beside) if beside and os.path.isfile(beside) else name)
+    return load(str(beside) if beside and os.path.isfile(beside) else name)
 
 
 def _resolved(constraint: Constraint, references: Mapping[str, Architecture]) -> Constraint:
@@ -126,12 +125,6 @@ def _resolved(constraint: Constraint, references: Mapping[str, Architecture]) ->
     if not constraint.of or constraint.metric not in COSTS:
         return constraint
     return constraint.resolved(getattr(plan(references[constraint.of]).cost, constraint.metric))
-
-
-@lru_cache(maxsize=64)
-def reference_design(name: str) -> Architecture:
-    """`load`, remembered: reference designs are asked for again and again."""
-    return load(name)
 
 
 def _read(path: Path) -> str:

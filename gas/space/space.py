@@ -42,11 +42,13 @@ class Budgets:
         weights: (m, 2) over (macs, params): unit rows for upper bounds, negative ones for lower bounds.
         limits: (m,) greatest allowed weighted sums.
         rest: Per layer: (states, points, m) Pareto-least costs of what is still undecided, padded with infinity.
+        exact: False where some of them were dropped, so that some designs within the bounds are never proposed.
     """
 
     weights: NDArray
     limits: NDArray
     rest: list[NDArray]
+    exact: bool
 
 
 class SearchSpace:
@@ -246,8 +248,8 @@ class SearchSpace:
                 rows.append(-unit)
                 limits.append(-constraint.low)
         weights = np.array(rows).reshape(-1, 2)
-        points = cheapest(self._chain, weights) if rows else []
-        return Budgets(weights, np.array(limits), [_padded(layer) for layer in points])
+        points, exact = cheapest(self._chain, weights, np.array(limits)) if rows else ([], True)
+        return Budgets(weights, np.array(limits), [_padded(layer) for layer in points], exact)
 
     def _code(self, decision: Decision, value: Any, allowed: NDArray) -> int:
         for code in allowed:
@@ -271,7 +273,8 @@ class SearchSpace:
             if constraint.low > most:
                 raise self._error(where, f"{where}.min: got {constraint.low:,.0f}; the greatest possible is {most:,}")
         if self.budgets and not self._some_feasible():
-            text = "constraints: each can be met alone, but no design meets " + " and ".join(map(str, self.budgets))
+            none = "no design meets" if self._budgets.exact else "no design was found that meets"
+            text = f"constraints: each can be met alone, but {none} {' and '.join(map(str, self.budgets))}"
             raise self._error("constraints", text)
 
     def _some_feasible(self) -> bool:

@@ -27,7 +27,7 @@ from gas.space.steps import Steps
 from gas.space.tree import Known, Tree, Values, unfold
 
 MAX_ROWS = 1_000_000
-MAX_POINTS = 256  # kept per state when bounds conflict; fewer points can only refuse designs, never admit one
+MAX_POINTS = 1_024  # kept per state when bounds conflict; fewer points can only refuse designs, never admit one
 COSTS = ("macs", "params")
 
 
@@ -147,7 +147,7 @@ class Chain:
         for column, name in enumerate(COSTS):
             ends = []
             for sign in (1, -1):
-                points = cheapest(self, np.eye(2)[[column]] * sign)
+                points, _ = cheapest(self, np.eye(2)[[column]] * sign)
                 ends.append(int(sign * points[0][0][0, 0]))
             result[name] = (ends[0], ends[1])
         return result
@@ -261,32 +261,51 @@ class Chain:
             ways = layer.ways
 
 
-def cheapest(chain: Chain, weights: NDArray) -> list[list[NDArray]]:
+def cheapest(chain: Chain, weights: NDArray, limits: NDArray | None = None) -> tuple[list[list[NDArray]], bool]:
     """For every state, the Pareto-least ways to complete it.
 
     Args:
         chain: The tables.
         weights: (m, 2): each row makes one quantity to keep small out of (macs, params): a bound from above is a
             unit row, a bound from below its negative.
+        limits: (m,) greatest allowed sums: what cannot be part of a design within them is left out.
 
     Returns:
         Per layer and state, (points, m): no completion lies below all of them, so a design can still be completed
-        within limits if and only if some point does.
+        within limits if and only if some point does. And True where that holds; False where there were so many
+        points that some had to be dropped, and only "if" holds.
     """
+    spent = _least_spent(chain, weights)
     behind: list[NDArray] = [np.zeros((1, len(weights)))]
-    result: list[list[NDArray]] = [behind]
-    for layer in reversed(chain.layers):
+    result, exact = [behind], True
+    for number in reversed(range(len(chain.layers))):
         here = []
-        for table in layer.tables:
+        for table, before in zip(chain.layers[number].tables, spent[number], strict=True):
             costs = table.costs @ weights.T
             groups = [np.empty((0, len(weights)))]
             for state in np.unique(table.after):
                 least = _least(costs[table.after == state])
                 groups.append((least[:, None] + behind[state][None]).reshape(-1, len(weights)))
-            here.append(_least(np.concatenate(groups)))
+            points = np.concatenate(groups)
+            if limits is not None:
+                points = points[(points + before <= limits).all(axis=1)]
+            points = _least(points)
+            exact = exact and len(points) <= MAX_POINTS
+            here.append(_thinned(points))
         result.append(here)
         behind = here
-    return result[::-1]
+    return result[::-1], exact
+
+
+def _least_spent(chain: Chain, weights: NDArray) -> list[NDArray]:
+    """Per layer: (states, m) the least of each weighted sum with which a state can be reached."""
+    result = [np.zeros((1, len(weights)))]
+    for layer, following in zip(chain.layers[:-1], chain.layers[1:], strict=True):
+        reached = np.full((len(following.tables), len(weights)), np.inf)
+        for table, before in zip(layer.tables, result[-1], strict=True):
+            np.minimum.at(reached, table.after, table.costs @ weights.T + before)
+        result.append(reached)
+    return result
 
 
 def _least(points: NDArray) -> NDArray:
@@ -298,13 +317,19 @@ def _least(points: NDArray) -> NDArray:
     points = np.unique(points, axis=0)
     if points.shape[1] == 2:  # sorted by the first column: keep where the second falls below all before
         best = np.minimum.accumulate(points[:, 1])
-        points = points[np.r_[True, points[1:, 1] < best[:-1]]]
-    else:
-        from gas.pareto import non_dominated
+        return points[np.r_[True, points[1:, 1] < best[:-1]]]
+    from gas.pareto import non_dominated
 
-        points = points[non_dominated(points)]
-    step = -(-len(points) // MAX_POINTS)
-    return points[::step]
+    return points[non_dominated(points)]
+
+
+def _thinned(points: NDArray) -> NDArray:
+    """At most MAX_POINTS rows: of each stretch of neighbours, those that are least in some column."""
+    if len(points) <= MAX_POINTS:
+        return points
+    columns = points.shape[1]
+    stretches = np.array_split(points, MAX_POINTS // columns)  # they come sorted by the first column
+    return np.unique(np.concatenate([stretch[stretch.argmin(axis=0)] for stretch in stretches]), axis=0)
 
 
 def _unfold_all(nodes: tuple, known: Known, needed: frozenset[str], reasons: list) -> Iterator[tuple]:

@@ -94,6 +94,16 @@ def test_a_bound_from_below_leaves_exactly_the_designs_above_it(written_out: tup
     assert 200 <= len(above) < len(costs) / 2
 
 
+def test_bounds_on_both_sides_leave_exactly_the_designs_between(written_out: tuple) -> None:
+    text, costs = written_out
+    ordered = sorted(macs for macs, _ in costs.values())
+    low, high = ordered[len(ordered) // 3], ordered[len(ordered) // 3 + 60]
+    space = space_from_text(bounded(text, f"{{macs: {{min: {low}, max: {high}}}}}"))
+    between = {id for id, (macs, _) in costs.items() if low <= macs <= high}
+    assert {design.id for design in exhaust(space, feasible=True)} == between
+    assert len(between) > 60
+
+
 def test_the_least_possible_value_is_the_least(written_out: tuple) -> None:
     text, costs = written_out
     least = min(params for _, params in costs.values())
@@ -235,6 +245,7 @@ head: {{pattern: classifier, classes: 10}}
         "{macs: {max: 12M}, params: {min: 300k}}",
         "{macs: {min: 9M, max: 15M}, params: {min: 250k, max: 300k}}",
         "{params: {min: 400k, max: 410k}, macs: {max: 40M}}",
+        "{macs: {min: 20M, max: 20.1M}}",
     ],
 )
 def test_bounds_from_below_and_in_conflict_are_met_by_every_proposal(bounds: str) -> None:
