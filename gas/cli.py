@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -237,6 +239,9 @@ def designs_of(words: Sequence[str]) -> list[Architecture]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 0 fine, 2 something the user can put right, 130 interrupted."""
+    # Whoever asks a search to end wants its bookkeeping done, by whatever signal they ask.
+    with contextlib.suppress(ValueError):  # raised where this is not the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = cli.main(args=arguments, prog_name="gas", standalone_mode=False)
         sys.stdout.flush()  # here, where it can still be told that nobody reads

@@ -46,6 +46,8 @@ def run_search(given: dict[str, Any]) -> None:
                 resume_it = f"gas search --resume {shlex.quote(str(out))}"
                 raise KeyboardInterrupt(f"interrupted after {done} evaluations; go on with: {resume_it}") from stop
             seconds = time.monotonic() - session.began
+            if session.table is not None and session.table.problem:
+                print(f"note: latencies were not kept for the next run: {session.table.problem}", file=sys.stderr)
     finally:
         if bar:
             bar.close()
@@ -230,8 +232,9 @@ def _print_result(run: Run, ended: str, seconds: float) -> None:
     states = ", ".join(f"{count} {status}" for status, count in frame["status"].value_counts().items())
     why = {"budget": "the budget is spent", "time": "the time is up", "exhausted": "there is nothing left to propose"}
     print(f"{run.space.name}: {len(frame)} candidates ({states}) in {seconds:.0f} s; {why[ended]}")
+    quoted = shlex.quote(str(run.path))
     if front.empty:
-        raise GasError(f"{run.path}: no design was evaluated with success; see: gas front {run.path} --all")
+        raise GasError(f"{run.path}: no design was evaluated with success; see: gas front {quoted} --all")
     more = f"; the first {FRONT_ROWS} of {len(front)}" if len(front) > FRONT_ROWS else ""
     unsaid = {"origin"} | (set() if run.measured_constraints else {"verified"})
     columns = [c for c in front_columns(run, front) if c.key not in unsaid]
@@ -248,8 +251,7 @@ def _print_result(run: Run, ended: str, seconds: float) -> None:
     print(f"chosen: {reason}")
     for path in _written(run):
         print(f"wrote {path}")
-    path = shlex.quote(str(run.path))
-    print(f"next: gas show {path} best; gas export {path} best --out out")
+    print(f"next: gas show {quoted} best; gas export {quoted} best --out out")
 
 
 def _comparison(run: Run, chosen: Architecture) -> list[dict[str, Any]]:

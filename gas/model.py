@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from gas.architecture import Architecture
 from gas.patterns.base import Part
+from gas.patterns.transformer import DropPath
 from gas.plan import plan
 
 
@@ -126,7 +127,7 @@ def initialise(model: Network) -> Network:
 
 def set_drop_path(model: nn.Module, rate: float) -> None:
     """Stochastic depth that rises linearly from 0 at the first block to `rate` at the last."""
-    places = [m for m in model.modules() if type(m).__name__ == "DropPath"]
+    places = [m for m in model.modules() if isinstance(m, DropPath)]
     for i, module in enumerate(places):
         module.rate = rate * i / max(len(places) - 1, 1)
 

@@ -88,6 +88,8 @@ def enter(entry: Spec | None, dim: int, flow: Flow) -> Flow:
     if entry is None:
         return flow
     pattern, options = nested(entry)
+    if not pattern.fused:  # its module and its cost would be left out
+        raise DesignError("entry", f"{pattern.name} has a module; expected one that the block carries out")
     try:
         return pattern.after(options, flow)
     except DesignError as error:

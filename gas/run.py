@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gas.architecture import Architecture
 from gas.archive import Archive
-from gas.errors import GasError, RunError, describe
+from gas.errors import GasError, RunError, describe, nearest
 from gas.evaluation import Constraint, Objective
 from gas.settings import Settings
 from gas.space import SearchSpace, load, space_from_text
@@ -140,8 +140,13 @@ class Run:
         """A design by content id, candidate number, `best` or `knee`; RunError where there is none."""
         if which in RULES:
             return self.choice(str(which))[0]
-        with Archive.open(self.path, readonly=True) as archive:
-            return archive.architecture(which)
+        try:
+            with Archive.open(self.path, readonly=True) as archive:
+                return archive.architecture(which)
+        except RunError as error:
+            if not (rule := nearest(str(which), RULES)):
+                raise
+            raise RunError(f"{error}; did you mean {rule!r}?") from error
 
     def row(self, architecture: Architecture) -> dict[str, Any]:
         """What is recorded about a design: its (first) row of `frame` as a dict, without what is not known."""
@@ -212,6 +217,8 @@ def export(
 def _objectives(given: Sequence[Objective] | Mapping[str, str]) -> tuple[Objective, ...]:
     if not isinstance(given, Mapping):
         return tuple(given)
+    if not given:
+        raise RunError("objectives: got none; expected at least one")
     for direction in given.values():
         if direction not in ("max", "min"):
             raise RunError(f"objectives: {describe(direction, 'max or min', known=('max', 'min'))}")

@@ -19,7 +19,7 @@ from gas.architecture import Architecture
 from gas.archive import FILE, Archive
 from gas.costs import TARGETS, LatencyTable, cost
 from gas.errors import RunError, SettingError
-from gas.evaluation import Constraint, Objective
+from gas.evaluation import Constraint, Objective, Status
 from gas.evaluators import Evaluator, Work
 from gas.evaluators import create as create_evaluator
 from gas.generators import create as create_generator
@@ -33,6 +33,8 @@ from gas.verify import Measuring, measure_front, score_references
 
 LATENCY = "latency_ms"
 CHANGEABLE = {"budget", "seconds", "workers", "address", "limit_s", "memory_mib"}  # may differ when a run is resumed
+# Designs that are as small as the reduced ones are not made as thin, and a try-out shall end in seconds.
+SMALL = {"width": 0.5}
 BEGINNING = ("lock", "space.yaml", "references.json", "run.json.new", FILE)  # what is there before run.json is
 
 
@@ -72,9 +74,12 @@ class Session:
 
     def run(self) -> str:
         """Searches, then measures the front; returns why the search ended: `budget`, `time` or `exhausted`."""
-        with self.evaluator:
-            self.ended = self.loop.run(self._cut_off)
-            self._score_references()
+        if self.evaluator is None:
+            self.ended = "budget"
+        else:
+            with self.evaluator:
+                self._score_references()  # first, so that the time limit is left to what can be cut short
+                self.ended = self.loop.run(self._cut_off)
         self._measure()
         self._write_front()
         return self.ended
@@ -114,12 +119,19 @@ class Session:
             if self.space is None:
                 raise SettingError("space: got none; expected a search space, such as turbovit.yaml")
         self._prepare()
-        self._note("starting workers")
-        self.evaluator = self._evaluator()
+        if not there or self._wants_workers():
+            self._note("starting workers")
+            self.evaluator = self._evaluator()
         if not there:
             self._begin()
         self._assemble()
         self._cut_off = self.loop.replay() if there else []
+
+    def _wants_workers(self) -> bool:
+        """False for a run that has nothing left to evaluate: resuming it starts no Ray."""
+        with Archive.open(self.out, readonly=True) as archive:
+            done = sum(e.status in (Status.OK, Status.FAILED) for e in archive.evaluations())
+        return done < self.settings.budget or bool(self._unscored())
 
     def _check_free(self) -> None:
         """RunError unless a run can begin here: nothing is there, or what a beginning that was cut off leaves."""
@@ -164,6 +176,8 @@ class Session:
         given = self.settings
         settings = {"data": given.data, "fidelity": self._fidelity(), "seed": given.seed}
         self.proxy = create_proxy(given.proxy, settings)
+        if given.data is not None and not self.proxy.needs_training:
+            raise SettingError(f"data: got {given.data!r}; expected none, because {given.proxy} reads no images")
         objectives = self.space.objectives or _default_objectives()
         self.objectives = tuple(given.objective(o) for o in objectives)
         self.generator = create_generator(
@@ -172,17 +186,17 @@ class Session:
         target = TARGETS.get(given.target)(batch=given.batch, threads=given.threads)
         spoken = [o.metric for o in objectives] + [c.metric for c in self.space.constraints]
         # A block is timed on the CPU's own clock where one thread does the work, so that workers do not count.
-        clock = "cpu" if given.threads == 1 and given.target.startswith("cpu") else "wall"
+        clock = target.clock if given.threads == 1 else "wall"
         self.table = LatencyTable(target, clock=clock) if LATENCY in spoken else None
         self.references = dict(self.space.references)
         self.references |= {name: load(name) for name in given.compare if name not in self.references}
         self.bounds = self._recorded_bounds or self._resolved_bounds()
 
     def _fidelity(self) -> dict[str, Any]:
-        """The fidelity asked for; designs for small images are not made thinner still, unless it is asked for."""
-        usual = PROXIES.get(self.settings.proxy).default_fidelity
-        small = max(self.space.resolutions) <= usual.resolution
-        return ({"width": 1.0} if small else {}) | self.settings.fidelity
+        """The fidelity asked for; what is not asked for is cut to the size of the images that the designs are for."""
+        side = max(self.space.resolutions)
+        small = side <= PROXIES.get(self.settings.proxy).default_fidelity.resolution
+        return (SMALL | {"resolution": side} if small else {}) | self.settings.fidelity
 
     def _resolved_bounds(self) -> tuple[Constraint, ...]:
         """The bounds that are known before an evaluation, absolute and in recorded names."""
@@ -267,13 +281,16 @@ class Session:
 
     def _score_references(self) -> None:
         """Scores the designs that the choice will be shown beside, where the run has not done so yet."""
-        recorded = json.loads((self.out / "references.json").read_text(encoding="utf-8"))
-        waiting = {n: d for n, d in self.references.items() if not recorded.get(n, {}).get("metrics")}
+        waiting = self._unscored()
         if not waiting:
             return
         self._note(f"scoring {', '.join(waiting)}")
         scores = score_references(self.evaluator, waiting, timeout=self.settings.limit_s)
-        self._write_references({n: r.get("metrics", {}) for n, r in recorded.items()} | scores)
+        self._write_references({n: metrics for n, (_, metrics) in Run(self.out).references.items()} | scores)
+
+    def _unscored(self) -> dict[str, Architecture]:
+        recorded = Run(self.out).references
+        return {n: d for n, d in self.references.items() if n not in recorded or not recorded[n][1]}
 
     def _write_references(self, scores: Mapping[str, Mapping[str, float]]) -> None:
         listed = {}
@@ -297,7 +314,7 @@ class Session:
             self.archive,
             self.objectives,
             tuple(self._measured_constraints()),
-            Measuring(given.target, given.batch, given.threads, 15.0, of, reference),
+            Measuring(given.target, given.batch, given.threads, 1.2, of, reference),
             also=others,
             deadline=self.began + given.seconds if given.seconds else math.inf,
             watch=lambda done, total: self._note(f"measured {done} of {total} designs of the front"),

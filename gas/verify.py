@@ -22,7 +22,7 @@ from gas.evaluators import Evaluator
 if TYPE_CHECKING:
     import pandas as pd
 
-ROUND = 12  # designs timed together: enough to compare, few enough that each is timed often
+ROUND = 24  # designs timed together: the more, the fewer rounds; the fewer, the nearer in time are two that compare
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Measuring:
         target: Latency target.
         batch: Images per call.
         threads: CPU threads.
-        seconds: Time for one round of designs.
+        seconds: Time for each design of a round, at most.
         reference_name: Name of the design that all are measured beside; empty for none.
         reference: That design.
     """
@@ -50,7 +50,8 @@ def measure_designs(archive: Archive, designs: Sequence[Architecture], how: Meas
     """Times designs beside the reference, interleaved, and records median, quartiles and ratio of each."""
     others = [d for d in designs if how.reference is None or d.id != how.reference.id]
     beside = [] if how.reference is None else [how.reference]
-    timings = latency([*beside, *others], target=how.target, batch=how.batch, threads=how.threads, seconds=how.seconds)
+    seconds = how.seconds * (len(beside) + len(others))
+    timings = latency([*beside, *others], target=how.target, batch=how.batch, threads=how.threads, seconds=seconds)
     for design, timing in zip([*beside, *others], timings, strict=True):
         archive.measure(
             design.id,

@@ -240,13 +240,14 @@ def cut(archive: Archive, k: int, folder: Path) -> None:
 @pytest.mark.parametrize("name", GENERATORS.names())
 @pytest.mark.parametrize("capacity", [1, 3])
 def test_a_run_cut_anywhere_and_resumed_equals_the_unbroken_one(
-    name: str, capacity: int, tmp_path: Path, space: SearchSpace
+    name: str, capacity: int, tmp_path: Path, space: SearchSpace, monkeypatch
 ) -> None:
+    monkeypatch.setattr("gas.loop.REJECTIONS", 8)  # never so many in a row, but more in all are proposed
     unbroken = loop_in(tmp_path / "whole", named(name, space), Lifo(capacity=capacity), budget=10)
     assert unbroken.run() == "budget"
     expected = [outcome_of(e) for e in unbroken.archive.evaluations()]
     asked = unbroken.archive.candidates()
-    assert any(status is Status.INFEASIBLE for _, _, status, _, _ in expected)
+    assert len({status for _, _, status, _, _ in expected}) > 1
     total = len(list(unbroken.archive.events()))
     assert total == 2 * len(asked)
     for k in range(total + 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -70,7 +71,7 @@ def _start(workers: int) -> None:
     import ray
 
     try:
-        with _environment("PYTHONPATH", os.pathsep.join(_import_folders())):
+        with _environment("PYTHONPATH", os.pathsep.join(_import_folders())), _own_sigterm():
             ray.init(
                 address="local",
                 num_cpus=max(workers, os.cpu_count() or 1),
@@ -92,18 +93,30 @@ def _join(address: str) -> None:
     _knock(address)
     package = str(Path(__file__).parents[1])
     try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            # The cluster's machines need not have gas: it travels there.
-            runtime_env={"py_modules": [package], "excludes": ["__pycache__"]},
-        )
+        with _own_sigterm():
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                # The cluster's machines need not have gas: it travels there.
+                runtime_env={"py_modules": [package], "excludes": ["__pycache__"]},
+            )
     except Exception as error:
         with contextlib.suppress(Exception):
             ray.shutdown()
         expected = "the address of a running Ray cluster"
         raise SettingError(f"ray address: {describe(address, expected)}: {reason_of(error)}") from error
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keeps the handler of SIGTERM: Ray would put in its own, which leaves without the search's bookkeeping."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError, TypeError):  # not the main thread, or a handler not set from Python
+            signal.signal(signal.SIGTERM, before)
 
 
 def _knock(address: str) -> None:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from types import FrameType
 
+from gas.costs import pinned
 from gas.errors import SettingError, describe
 from gas.evaluation import Candidate
 from gas.evaluators.base import (
@@ -56,7 +57,8 @@ class InProcess(Evaluator):
         candidate = self._queue[0]
         limit = self.work.limit_s
         try:
-            with _cut_after(limit + GRACE_S):
+            # One thread, as on a Ray worker: the same scores, and no more of the machine than one worker takes.
+            with pinned(1), _cut_after(limit + GRACE_S):
                 outcome = run_work(
                     self._proxies,
                     candidate.number,

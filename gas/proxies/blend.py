@@ -19,8 +19,8 @@ class Blend(Proxy):
     says nothing about learning. On random designs the two hardly agree, and their sum goes with size where either
     alone does not (experiments/default_proxy). Its unit is of no meaning, and it is no estimate of ImageNet accuracy.
 
-    The fidelity is that of the short training; the components are counted at `PcaCount`'s own, over `fidelity.seeds`
-    initialisations.
+    The fidelity is that of the short training; the components are counted at `PcaCount`'s own (or the design's, where
+    that is smaller), over `fidelity.seeds` initialisations.
 
     Source: none; the two weights are 1 because both terms are logarithms, and were fitted to nothing.
     """
@@ -31,7 +31,8 @@ class Blend(Proxy):
 
     def score(self, architecture: Architecture, *, seed: int = 0, deadline: float | None = None) -> dict[str, float]:
         """`blend`, `blend_pca_count`, `blend_accuracy` and `blend_loss` (of the short training)."""
-        components = PcaCount(self.data, {"seeds": self.fidelity.seeds}, seed=self.seed)
+        side = min(PcaCount.default_fidelity.resolution, architecture.resolution)
+        components = PcaCount(self.data, {"seeds": self.fidelity.seeds, "resolution": side}, seed=self.seed)
         count = components.score(architecture, seed=seed, deadline=deadline)[components.name]
         if count <= 0:
             raise ValueError("the blocks give out features that do not vary")

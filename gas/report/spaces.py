@@ -51,7 +51,7 @@ def show_space(
     if facts["examples"]:
         print(file=stream)
         show(facts["examples"], ("id", "dims", "depths", "params", "macs"), stream=stream, title="Examples")
-    elif "macs" not in "".join(lines):
+    else:
         print(MACS_NOTE, file=stream)
 
 

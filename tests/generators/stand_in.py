@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any
 
 from gas.architecture import Architecture, Group, Spec, Stage
-from gas.evaluation import Candidate, Evaluation, Objective, Status
+from gas.evaluation import Candidate, Constraint, Evaluation, Objective, Status
 from gas.generators import Generator
 from gas.plan import plan
 
@@ -62,6 +62,10 @@ class StandIn:
                 node = node.setdefault((path, value), {})
             node["end"] = architecture
             self.members += 1
+
+    @property
+    def budgets(self) -> tuple[Constraint, ...]:
+        return (Constraint("macs", high=self.max_macs),)
 
     def size(self) -> int:
         return self.members

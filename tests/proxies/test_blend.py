@@ -16,7 +16,10 @@ SMALL = {"width": 1.0, "images": 128, "validation": 64, "steps": 4, "batch": 16,
 def test_it_is_the_logarithm_of_the_count_less_the_loss() -> None:
     blend = create("blend", {"data": "digits", "fidelity": SMALL, "seed": 2})
     training = create("short_training", {"data": "digits", "fidelity": SMALL, "seed": 2}).score(tiny(), seed=3)
-    components = create("pca_count", {"fidelity": {"seeds": 2}}).score(tiny(), seed=3)
+    # The design is smaller than the component count's usual images, so it is counted at its own size.
+    side = tiny().resolution
+    assert side < PcaCount.default_fidelity.resolution
+    components = create("pca_count", {"fidelity": {"seeds": 2, "resolution": side}}).score(tiny(), seed=3)
     metrics = blend.score(tiny(), seed=3)
     assert metrics == {
         "blend": math.log(components["pca_count"]) - training["short_training_loss"],

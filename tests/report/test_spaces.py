@@ -33,7 +33,7 @@ def test_text_says_what_the_space_is(tiny: SearchSpace) -> None:
         f"params       {low / 1e3:.2f} k to {high / 1e6:.2f} M",
         "objectives   maximise proxy",
         "bounds       params at most 500.0 k",
-        "macs at most 20.00 M",
+        "macs at most 5.00 M",
         "rules        stages[1].dim > stages[0].dim",
         "of all designs meet the bounds",
         "stages[0].blocks[0].mixer is mask_unit_attention",
@@ -53,10 +53,10 @@ def test_json_holds_the_same_and_exact_numbers(tiny: SearchSpace) -> None:
     assert [d["path"] for d in facts["decisions"]] == [d.path for d in tiny.decisions]
     share = facts["feasible_share"]
     assert 0 <= share["low"] < share["estimate"] < share["high"] <= 1
-    assert facts["constraints"] == ["params <= 500000", "macs <= 2e+07"]
+    assert facts["constraints"] == ["params <= 500000", "macs <= 5e+06"]
     assert len(facts["examples"]) == 4
-    assert all(e["params"] <= 500_000 and e["macs"] <= 20_000_000 for e in facts["examples"])
-    # Every design counted: 30 of 30 and no share to estimate, where nothing is bounded.
+    assert all(e["params"] <= 500_000 and e["macs"] <= 5_000_000 for e in facts["examples"])
+    # Where nothing is bounded there is no share to estimate.
     small = space_facts(space_from_text(SPACE), examples=3, seed=0)
     assert small["designs"] == SIZE
     assert "feasible_share" not in small
@@ -66,12 +66,12 @@ def test_examples_depend_on_the_seed_alone(tiny: SearchSpace) -> None:
     ids = [[e["id"] for e in space_facts(tiny, examples=5, seed=seed)["examples"]] for seed in (0, 0, 1)]
     assert ids[0] == ids[1] != ids[2]
     assert space_facts(tiny, examples=0, seed=0)["examples"] == []
-    assert MACS_NOTE in shown(tiny, examples=0) or "macs" in shown(tiny, examples=0)
+    assert shown(tiny, examples=0).count(MACS_NOTE) == 1
 
 
 def test_a_relative_bound_names_its_reference(tmp_path: Path) -> None:
     text = shown(load_space(timed_space(tmp_path)))
-    assert "bounds       latency at most 1.50 times reference.yaml" in text
+    assert "bounds       latency at most 1.5 times reference.yaml" in text
     absolute = SPACE + "constraints: {latency: {max: 3}, macs: {min: 1M}}\n"
     text = shown(space_from_text(absolute))
     assert "latency at most 3" in text

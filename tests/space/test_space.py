@@ -76,7 +76,7 @@ def test_a_space_has_exactly_the_designs_that_brute_force_finds(written_out: tup
 def test_the_feasible_designs_are_exactly_those_within_the_budgets(written_out: tuple) -> None:
     text, costs = written_out
     space = space_from_text(text)
-    within = {id for id, (macs, params) in costs.items() if macs <= 20e6 and params <= 500e3}
+    within = {id for id, (macs, params) in costs.items() if macs <= 5e6 and params <= 500e3}
     reached = [design.id for design in exhaust(space, feasible=True)]
     assert len(reached) == len(set(reached))
     assert set(reached) == within
@@ -125,7 +125,7 @@ def test_the_tables_cost_what_the_plan_costs(name: str) -> None:
             total, state = total + table.costs[row], table.after[row]
         costs.append(tuple(total.tolist()))
     assert costs == [cost(design) for design in designs]
-    assert len({design.id for design in designs}) > 250
+    assert len({design.id for design in designs}) > min(250, space.size() // 2)
 
 
 def _choices_of(space: SearchSpace, design: Architecture) -> list[int]:
@@ -240,12 +240,12 @@ head: {{pattern: classifier, classes: 10}}
 @pytest.mark.parametrize(
     "bounds",
     [
-        "{macs: {min: 10M, max: 12M}}",
-        "{macs: {min: 30M}}",
-        "{macs: {max: 12M}, params: {min: 300k}}",
-        "{macs: {min: 9M, max: 15M}, params: {min: 250k, max: 300k}}",
-        "{params: {min: 400k, max: 410k}, macs: {max: 40M}}",
-        "{macs: {min: 20M, max: 20.1M}}",
+        "{macs: {min: 2.5M, max: 3M}}",
+        "{macs: {min: 8M}}",
+        "{macs: {max: 3M}, params: {min: 300k}}",
+        "{macs: {min: 2.3M, max: 3.8M}, params: {min: 250k, max: 300k}}",
+        "{params: {min: 400k, max: 410k}, macs: {max: 9M}}",
+        "{macs: {min: 5M, max: 5.05M}}",
     ],
 )
 def test_bounds_from_below_and_in_conflict_are_met_by_every_proposal(bounds: str) -> None:
@@ -281,9 +281,9 @@ def test_bounds_relative_to_a_design(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bounds", "said"),
     [
-        ("{params: {max: 5k}}", "constraints.params.max: got 5,000; the least possible value is 44,442"),
-        ("{macs: {min: 9G}}", "constraints.macs.min: got 9,000,000,000; the greatest possible is 80,439,168"),
-        ("{params: {max: 45k}, macs: {min: 70M}}", "each can be met alone, but no design meets params <= 45000 and"),
+        ("{params: {max: 5k}}", "constraints.params.max: got 5,000; the least possible value is 42,138"),
+        ("{macs: {min: 9G}}", "constraints.macs.min: got 9,000,000,000; the greatest possible is 16,854,912"),
+        ("{params: {max: 45k}, macs: {min: 14M}}", "each can be met alone, but no design meets params <= 45000 and"),
     ],
 )
 def test_impossible_bounds_name_what_is_possible(bounds: str, said: str) -> None:

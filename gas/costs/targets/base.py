@@ -22,11 +22,15 @@ class Target(ABC):
         batch: Images per call.
         threads: CPU threads.
 
+    Class attributes:
+        clock: With one thread: `cpu` where the calling thread does all the work, so that other processes do not count.
+
     Raises:
         SettingError: Either is below 1.
     """
 
     name: ClassVar[str] = ""
+    clock: ClassVar[str] = "wall"
 
     def __init__(self, *, batch: int = 1, threads: int = 1) -> None:
         for what, value in (("batch", batch), ("threads", threads)):

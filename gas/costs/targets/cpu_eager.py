@@ -17,6 +17,8 @@ class CpuEager(Target):
     At batch 1 the time of small designs is mostly the dispatch of operators, not their arithmetic.
     """
 
+    clock = "cpu"
+
     def prepare(self, module: nn.Module, input_shape: tuple[int, ...]) -> Callable[[], object]:
         """A forward pass in evaluation mode; the caller holds `torch.inference_mode`."""
         generator = torch.Generator().manual_seed(0)

@@ -1,0 +1,449 @@
+"""The shipped checks: they pass what is right, and of what is wrong they say where, what and what was expected."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from broken_patterns import BROKEN
+from contributions import contributed, registered
+
+import gas
+from gas.costs import TARGETS, Target
+from gas.costs.targets.base import register as register_target
+from gas.errors import SpaceError, UnknownNameError
+from gas.evaluation import Candidate, Evaluation
+from gas.generators import GENERATORS
+from gas.generators.random import RandomGenerator
+from gas.patterns import PATTERNS
+from gas.patterns.base import register as register_pattern
+from gas.plan import plan
+from gas.proxies import PROXIES, Proxy
+from gas.proxies.base import check_deadline
+from gas.proxies.base import register as register_proxy
+from gas.proxies.reduce import reduce
+from gas.space import space_from_text
+from gas.space.schema import json_schema
+from gas.testing import check_generator, check_pattern, check_proxy, check_target
+from gas.testing.cases import random_value
+
+as_pattern = partial(registered, PATTERNS, register_pattern, "gas.patterns")
+as_generator = partial(registered, GENERATORS, GENERATORS.register, "gas.generators")
+as_proxy = partial(registered, PROXIES, register_proxy, "gas.proxies")
+as_target = partial(registered, TARGETS, register_target, "gas.costs.targets")
+
+
+def failure(check: Callable[..., None], name: str, *only: str) -> str:
+    """What a check says of a thing that it must refuse."""
+    with pytest.raises(AssertionError) as caught:
+        check(name, *only)
+    return str(caught.value)
+
+
+# All checks of one thing in one call, as a contributor makes it; the contract tests make the rest.
+@pytest.mark.parametrize(
+    ("check", "name"),
+    [(check_pattern, "mlp"), (check_generator, "random"), (check_proxy, "pca_count"), (check_target, "cpu_eager")],
+)
+def test_what_is_right_passes(check: Callable[..., None], name: str) -> None:
+    check(name)
+    with pytest.raises(UnknownNameError, match=f"got '{name}x'; .*did you mean '{name}'"):
+        check(f"{name}x")
+    with pytest.raises(UnknownNameError, match=r"check of a \w+: got 'nane'; .*did you mean 'name'"):
+        check(name, "nane")
+
+
+def test_every_failed_check_has_its_line() -> None:
+    with as_pattern(fallen_twice=BROKEN["fallen"][1]):
+        lines = failure(check_pattern, "fallen_twice", "name", "cost", "structure", "flow").splitlines()
+    assert lines == [
+        "pattern fallen_twice: cost: RuntimeError: out of luck",
+        "pattern fallen_twice: structure: RuntimeError: out of luck",
+    ]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_pattern_fails(name: str) -> None:
+    check, pattern, text = BROKEN[name]
+    with as_pattern(**{name: pattern}):
+        said = failure(check_pattern, name, check)
+        assert said.startswith(f"pattern {name}: {check}: ")
+        with pytest.raises(AssertionError, match=text):
+            check_pattern(name, check)
+
+
+def test_a_pattern_in_another_file_fails() -> None:
+    with as_pattern(elsewhere=BROKEN["macs_off"][1]):
+        type(PATTERNS.get("elsewhere")).__module__ = "gas.patterns.mlp"
+        said = failure(check_pattern, "elsewhere", "name")
+    assert "file: got 'gas.patterns.mlp'; expected 'gas.patterns.elsewhere'" in said
+
+
+def test_random_values_are_of_the_declared_type_and_reach_its_bounds() -> None:
+    rng = random.Random(0)
+    typing_of = {
+        name: info.annotation for name, info in PATTERNS.get("mask_unit_attention").Options.model_fields.items()
+    }
+    heads = {random_value(typing_of["heads"], rng) for _ in range(200)}
+    assert None in heads
+    assert {1, 2, 16} < heads
+    with pytest.raises(AssertionError, match=r"options: got one of type <class 'str'>; expected bool, int, float"):
+        random_value(str, rng)
+
+
+SPACE = """
+input: {resolution: 32}
+stem: {pattern: conv_embed, kernel: 3, dim: 16}
+stages:
+  - dim: 16
+    blocks:
+      - pattern: transformer
+        depth: {range: [1, 2]}
+        mixer: {choose: [{pattern: pooling, side: {choose: [3, 5]}}, {pattern: global_attention, heads: 2}]}
+head: {pattern: classifier, classes: 10}
+objectives: [{maximise: proxy}, {minimise: macs}]
+"""
+
+
+def test_a_new_pattern_is_one_file(tmp_path: Path) -> None:
+    """The recipe: checks, name in YAML, checked options, cost, schema, search and export come with the file."""
+    with contributed(PATTERNS, "gas.patterns", "pooling"):
+        check_pattern("pooling")
+        space = space_from_text(SPACE)
+        assert space.size() == 6
+        with pytest.raises(SpaceError, match=r"mixer\.choose\[0\]\.sidde: got 'sidde'; .*did you mean 'side'"):
+            space_from_text(SPACE.replace("side:", "sidde:"))
+        with pytest.raises(SpaceError, match=r"expected an odd number"):
+            space_from_text(SPACE.replace("[3, 5]", "[3, 4]"))
+        assert "side of the neighbourhood" in json.dumps(json_schema()["$defs"]["token_mixer"])
+        run = gas.search(
+            space, out=tmp_path / "run", budget=6, proxy="pca_count", fidelity={"batch": 2, "seeds": 1}, workers=1
+        )
+        rows = run.frame()
+        assert list(rows["status"]) == ["ok"] * 6
+        designs = {id: run.architecture(id) for id in rows["id"]}
+        pooled = [d for d in designs.values() if "pooling" in d.to_json()]
+        assert len(pooled) == 4
+        assert {gas.cost(d).macs for d in designs.values()} == set(rows["macs"])
+        gas.export(run, tmp_path / "out", which=pooled[0].id)
+        (source,) = (tmp_path / "out").glob("*.py")
+        assert "class Pooling(nn.Module):" in source.read_text(encoding="utf-8")
+    assert "pooling" not in PATTERNS
+
+
+class Stubborn(RandomGenerator):
+    """Wants the last choice, whatever is allowed."""
+
+    def propose(self) -> tuple:
+        return self.space.realise(lambda decision, allowed: decision.choices[-1]), "last"
+
+
+class Spendthrift(RandomGenerator):
+    """Leaves the budgets out of account."""
+
+    def draw(self) -> tuple:
+        return self.space.realise(lambda decision, allowed: self.rng.choice(allowed), feasible=False), "any"
+
+
+class Forgetful(RandomGenerator):
+    """Proposes the same design over and over."""
+
+    def ask(self, n: int = 1) -> list[Candidate]:
+        asked = super().ask(n)
+        self.first = getattr(self, "first", None) or asked[0]
+        same = [replace(self.first, number=c.number) for c in asked]
+        self._pending |= {c.number: c for c in same}
+        return same
+
+
+class Clocked(RandomGenerator):
+    """Draws by the clock."""
+
+    def propose(self) -> tuple:
+        self.rng.seed(time.perf_counter_ns())
+        return self.draw()
+
+
+class Careless(RandomGenerator):
+    """Draws from the generator that everybody shares."""
+
+    def propose(self) -> tuple:
+        return self.space.realise(lambda decision, allowed: random.choice(allowed)), "shared"
+
+
+class Orderly(RandomGenerator):
+    """Believes that candidates come back in order."""
+
+    def learn(self, evaluation: Evaluation) -> None:
+        self.expected = getattr(self, "expected", -1) + 1
+        if evaluation.candidate.number != self.expected:
+            raise RuntimeError("out of order")
+
+
+class Hopeful(RandomGenerator):
+    """Takes for granted that every metric is there."""
+
+    def learn(self, evaluation: Evaluation) -> None:
+        self.best = max(getattr(self, "best", -math.inf), evaluation.metrics["score"])
+
+
+class Credulous(RandomGenerator):
+    """Believes whatever it is told."""
+
+    def tell(self, evaluation: Evaluation) -> None:
+        self.learn(evaluation)
+
+
+class Idler(RandomGenerator):
+    """Gives up early."""
+
+    def ask(self, n: int = 1) -> list[Candidate]:
+        return super().ask(n) if self._count < 20 else []
+
+
+class Loud(RandomGenerator):
+    """Talks."""
+
+    def propose(self) -> tuple:
+        print("hm")
+        return self.draw()
+
+
+class Liar(RandomGenerator):
+    """Notes other decisions than it made."""
+
+    def draw(self) -> tuple:
+        realised, origin = super().draw()
+        path, value = next(iter(realised.decisions.items()))
+        other = next(c for d in self.space.decisions if d.path == path for c in d.choices if c != value)
+        return replace(realised, decisions={**realised.decisions, path: other}), origin
+
+
+GENERATORS_BROKEN = {
+    "stubborn": ("proposals", Stubborn, r"ValueError: [\w\[\].]+: got .*; expected one of \["),
+    "spendthrift": ("proposals", Spendthrift, r"candidate \d+: (macs|params): got [\d,]+; expected (macs|params) <= "),
+    "forgetful": ("proposals", Forgetful, r"different designs: got 1; expected 60; candidate 1 repeats one"),
+    "clocked": (
+        "seed",
+        Clocked,
+        r"candidate \d+ with seed 1: got .*; expected .*the same twice: the seed and what was",
+    ),
+    "careless": (
+        "proposals",
+        Careless,
+        r"random state: got draws from the global generators of random, numpy or torch",
+    ),
+    "orderly": ("late", Orderly, r"RuntimeError: out of order"),
+    "hopeful": ("failures", Hopeful, r"KeyError: 'score'"),
+    "credulous": ("once", Credulous, r"tell of candidate 0, told before: got no error; expected ValueError"),
+    "idler": ("exhausts", Idler, r"candidates left of \d+ designs after 20: got 0; expected 1"),
+    "loud": ("quiet", Loud, r"text printed: got 'hm\\n"),
+    "liar": ("proposals", Liar, r"candidate 0: d.*: got "),
+}
+
+
+@pytest.mark.parametrize("name", GENERATORS_BROKEN)
+def test_a_broken_generator_fails(name: str) -> None:
+    check, cls, text = GENERATORS_BROKEN[name]
+    with as_generator(**{name: cls}), pytest.raises(AssertionError, match=text) as caught:
+        check_generator(name, check)
+    assert str(caught.value).startswith(f"generator {name}: {check}: ")
+
+
+class Size(Proxy):
+    """Logarithm of the parameters: right in every way but as a proxy. Source: none."""
+
+    def score(self, architecture: Any, *, seed: int = 0, deadline: float | None = None) -> dict[str, float]:
+        check_deadline(deadline, "the start")
+        return self.metrics(math.log(plan(architecture).cost.params))
+
+    def metrics(self, value: float) -> dict[str, float]:
+        return {self.name: value}
+
+
+class Fickle(Size):
+    """Never the same. Source: none."""
+
+    calls = itertools.count()
+
+    def metrics(self, value: float) -> dict[str, float]:
+        return {self.name: value + next(self.calls)}
+
+
+class Nan(Size):
+    """No number. Source: none."""
+
+    def metrics(self, value: float) -> dict[str, float]:
+        return {self.name: math.nan}
+
+
+class Whole(Size):
+    """A tensor in place of a float. Source: none."""
+
+    def metrics(self, value: float) -> dict[str, float]:
+        return {self.name: torch.tensor(value)}
+
+
+class Nameless(Size):
+    """The score under a name of its own. Source: none."""
+
+    def metrics(self, value: float) -> dict[str, float]:
+        return {"accuracy": value}
+
+
+class Untidy(Size):
+    """An extra that might be anybody's. Source: none."""
+
+    def metrics(self, value: float) -> dict[str, float]:
+        return {self.name: value, "loss": 1.0}
+
+
+class Late(Size):
+    """Has no eye for the time. Source: none."""
+
+    def score(self, architecture: Any, *, seed: int = 0, deadline: float | None = None) -> dict[str, float]:
+        return super().score(architecture, seed=seed)
+
+
+class Loss(Size):
+    """Less is better. Source: none."""
+
+    maximise = False
+
+
+class Narrow(Size):
+    """Cannot be had of designs for 224 pixels. Source: none."""
+
+    def score(self, architecture: Any, *, seed: int = 0, deadline: float | None = None) -> dict[str, float]:
+        return super().score(reduce(architecture, resolution=8), seed=seed, deadline=deadline)
+
+
+PROXIES_BROKEN = {
+    "fickle": ("seed", Fickle, r"score with seed 3, a second time: got \{.*expected \{.*the seed decides all"),
+    "nan": ("metrics", Nan, r"score: nan: got nan; expected a finite float, or ValueError"),
+    "whole": ("metrics", Whole, r"score: whole: got tensor\(.*; expected a finite float"),
+    "nameless": ("metrics", Nameless, r"got \['accuracy'\]; expected the score under the proxy's name, 'nameless'"),
+    "untidy": ("metrics", Untidy, r"got the metric 'loss'; expected names that begin with 'untidy'"),
+    "late": ("deadline", Late, r"score past its deadline: got a score; expected TimeoutError"),
+    "loss": ("name", Loss, r"maximise: got False; expected True, because spaces say `maximise: proxy`"),
+    "narrow": (
+        "spaces",
+        Narrow,
+        r"score of a design of tiny at the default fidelity: got DesignError\(.*expected a score",
+    ),
+}
+
+
+def test_a_score_that_needs_no_images_and_no_seed_is_a_proxy() -> None:
+    with as_proxy(size=Size):
+        check_proxy("size")
+
+
+@pytest.mark.parametrize("name", PROXIES_BROKEN)
+def test_a_broken_proxy_fails(name: str) -> None:
+    check, cls, text = PROXIES_BROKEN[name]
+    with as_proxy(**{name: cls}), pytest.raises(AssertionError, match=text) as caught:
+        check_proxy(name, check)
+    assert str(caught.value).startswith(f"proxy {name}: {check}: ")
+
+
+class Eager(Target):
+    """PyTorch, one operator after the other; `changes` are what a fault changes."""
+
+    def prepare(self, module: torch.nn.Module, input_shape: tuple[int, ...]) -> Callable[[], object]:
+        batch = self.batch_of(input_shape)
+        module = self.ready(module)
+        return lambda: module(batch)
+
+    def batch_of(self, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.randn(self.batch, *shape, generator=torch.Generator().manual_seed(0))
+
+    def ready(self, module: torch.nn.Module) -> torch.nn.Module:
+        return module.eval()
+
+
+class Unready(Eager):
+    """Prepares nothing."""
+
+    def prepare(self, module: torch.nn.Module, input_shape: tuple[int, ...]) -> None:
+        return None
+
+
+class Mute(Eager):
+    """Keeps the output to itself."""
+
+    def prepare(self, module: torch.nn.Module, input_shape: tuple[int, ...]) -> Callable[[], object]:
+        run = super().prepare(module, input_shape)
+
+        def call() -> None:
+            run()
+
+        return call
+
+
+class Training(Eager):
+    """Forgets the evaluation mode."""
+
+    def ready(self, module: torch.nn.Module) -> torch.nn.Module:
+        return module.requires_grad_(False)
+
+
+class Single(Eager):
+    """Runs one image, whatever the batch."""
+
+    def batch_of(self, shape: tuple[int, ...]) -> torch.Tensor:
+        return super().batch_of(shape)[:1]
+
+
+class Zeros(Eager):
+    """Runs on zeros."""
+
+    def batch_of(self, shape: tuple[int, ...]) -> torch.Tensor:
+        return super().batch_of(shape) * 1e-3
+
+
+class Unlabelled(Eager):
+    """Does not say how large the batch is."""
+
+    def describe(self) -> dict:
+        return {**super().describe(), "batch": 4, "cpu": {1}}
+
+
+class Timeless(Eager):
+    """A clock that nobody has."""
+
+    clock = "sun"
+
+
+TARGETS_BROKEN = {
+    "unready": ("batch", Unready, r"prepare: got None; expected a callable that runs the module once"),
+    "mute": ("batch", Mute, r"call: got None; expected the module's output"),
+    "training": ("batch", Training, r"got different ones; expected one fixed batch|got zeros from a dropout"),
+    "single": ("batch", Single, r"shape of the output at batch 3: got \(1, 2, 8, 8\); expected \(3, 2, 8, 8\)"),
+    "zeros": ("batch", Zeros, r"batch: got numbers of mean .* and deviation 0.00; expected a standard normal batch"),
+    "unlabelled": ("label", Unlabelled, r"TypeError: Object of type set is not JSON serializable"),
+    "timeless": ("name", Timeless, r"clock: got 'sun'; expected one of wall, cpu"),
+}
+
+
+def test_a_target_that_is_right_passes() -> None:
+    with as_target(eager=Eager):
+        check_target("eager")
+
+
+@pytest.mark.parametrize("name", TARGETS_BROKEN)
+def test_a_broken_target_fails(name: str) -> None:
+    check, cls, text = TARGETS_BROKEN[name]
+    with as_target(**{name: cls}), torch.random.fork_rng(), pytest.raises(AssertionError, match=text) as caught:
+        check_target(name, check)
+    assert str(caught.value).startswith(f"target {name}: {check}: ")
