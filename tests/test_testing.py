@@ -6,15 +6,14 @@ import itertools
 import json
 import math
 import random
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from broken_generators import BROKEN as GENERATORS_BROKEN
 from broken_patterns import BROKEN
 from contributions import contributed, registered
 
@@ -22,9 +21,7 @@ import gas
 from gas.costs import TARGETS, Target
 from gas.costs.targets.base import register as register_target
 from gas.errors import SpaceError, UnknownNameError
-from gas.evaluation import Candidate, Evaluation
 from gas.generators import GENERATORS
-from gas.generators.random import RandomGenerator
 from gas.patterns import PATTERNS
 from gas.patterns.base import register as register_pattern
 from gas.plan import plan
@@ -109,7 +106,7 @@ stages:
     blocks:
       - pattern: transformer
         depth: {range: [1, 2]}
-        mixer: {choose: [{pattern: pooling, side: {choose: [3, 5]}}, {pattern: global_attention, heads: 2}]}
+        mixer: {choose: [{pattern: example_pooling, side: {choose: [3, 5]}}, {pattern: global_attention, heads: 2}]}
 head: {pattern: classifier, classes: 10}
 objectives: [{maximise: proxy}, {minimise: macs}]
 """
@@ -117,8 +114,8 @@ objectives: [{maximise: proxy}, {minimise: macs}]
 
 def test_a_new_pattern_is_one_file(tmp_path: Path) -> None:
     """The recipe: checks, name in YAML, checked options, cost, schema, search and export come with the file."""
-    with contributed(PATTERNS, "gas.patterns", "pooling"):
-        check_pattern("pooling")
+    with contributed(PATTERNS, "gas.patterns", "example_pooling"):
+        check_pattern("example_pooling")
         space = space_from_text(SPACE)
         assert space.size() == 6
         with pytest.raises(SpaceError, match=r"mixer\.choose\[0\]\.sidde: got 'sidde'; .*did you mean 'side'"):
@@ -132,124 +129,13 @@ def test_a_new_pattern_is_one_file(tmp_path: Path) -> None:
         rows = run.frame()
         assert list(rows["status"]) == ["ok"] * 6
         designs = {id: run.architecture(id) for id in rows["id"]}
-        pooled = [d for d in designs.values() if "pooling" in d.to_json()]
+        pooled = [d for d in designs.values() if "example_pooling" in d.to_json()]
         assert len(pooled) == 4
         assert {gas.cost(d).macs for d in designs.values()} == set(rows["macs"])
         gas.export(run, tmp_path / "out", which=pooled[0].id)
         (source,) = (tmp_path / "out").glob("*.py")
         assert "class Pooling(nn.Module):" in source.read_text(encoding="utf-8")
-    assert "pooling" not in PATTERNS
-
-
-class Stubborn(RandomGenerator):
-    """Wants the last choice, whatever is allowed."""
-
-    def propose(self) -> tuple:
-        return self.space.realise(lambda decision, allowed: decision.choices[-1]), "last"
-
-
-class Spendthrift(RandomGenerator):
-    """Leaves the budgets out of account."""
-
-    def draw(self) -> tuple:
-        return self.space.realise(lambda decision, allowed: self.rng.choice(allowed), feasible=False), "any"
-
-
-class Forgetful(RandomGenerator):
-    """Proposes the same design over and over."""
-
-    def ask(self, n: int = 1) -> list[Candidate]:
-        asked = super().ask(n)
-        self.first = getattr(self, "first", None) or asked[0]
-        same = [replace(self.first, number=c.number) for c in asked]
-        self._pending |= {c.number: c for c in same}
-        return same
-
-
-class Clocked(RandomGenerator):
-    """Draws by the clock."""
-
-    def propose(self) -> tuple:
-        self.rng.seed(time.perf_counter_ns())
-        return self.draw()
-
-
-class Careless(RandomGenerator):
-    """Draws from the generator that everybody shares."""
-
-    def propose(self) -> tuple:
-        return self.space.realise(lambda decision, allowed: random.choice(allowed)), "shared"
-
-
-class Orderly(RandomGenerator):
-    """Believes that candidates come back in order."""
-
-    def learn(self, evaluation: Evaluation) -> None:
-        self.expected = getattr(self, "expected", -1) + 1
-        if evaluation.candidate.number != self.expected:
-            raise RuntimeError("out of order")
-
-
-class Hopeful(RandomGenerator):
-    """Takes for granted that every metric is there."""
-
-    def learn(self, evaluation: Evaluation) -> None:
-        self.best = max(getattr(self, "best", -math.inf), evaluation.metrics["score"])
-
-
-class Credulous(RandomGenerator):
-    """Believes whatever it is told."""
-
-    def tell(self, evaluation: Evaluation) -> None:
-        self.learn(evaluation)
-
-
-class Idler(RandomGenerator):
-    """Gives up early."""
-
-    def ask(self, n: int = 1) -> list[Candidate]:
-        return super().ask(n) if self._count < 20 else []
-
-
-class Loud(RandomGenerator):
-    """Talks."""
-
-    def propose(self) -> tuple:
-        print("hm")
-        return self.draw()
-
-
-class Liar(RandomGenerator):
-    """Notes other decisions than it made."""
-
-    def draw(self) -> tuple:
-        realised, origin = super().draw()
-        path, value = next(iter(realised.decisions.items()))
-        other = next(c for d in self.space.decisions if d.path == path for c in d.choices if c != value)
-        return replace(realised, decisions={**realised.decisions, path: other}), origin
-
-
-GENERATORS_BROKEN = {
-    "stubborn": ("proposals", Stubborn, r"ValueError: [\w\[\].]+: got .*; expected one of \["),
-    "spendthrift": ("proposals", Spendthrift, r"candidate \d+: (macs|params): got [\d,]+; expected (macs|params) <= "),
-    "forgetful": ("proposals", Forgetful, r"different designs: got 1; expected 60; candidate 1 repeats one"),
-    "clocked": (
-        "seed",
-        Clocked,
-        r"candidate \d+ with seed 1: got .*; expected .*the same twice: the seed and what was",
-    ),
-    "careless": (
-        "proposals",
-        Careless,
-        r"random state: got draws from the global generators of random, numpy or torch",
-    ),
-    "orderly": ("late", Orderly, r"RuntimeError: out of order"),
-    "hopeful": ("failures", Hopeful, r"KeyError: 'score'"),
-    "credulous": ("once", Credulous, r"tell of candidate 0, told before: got no error; expected ValueError"),
-    "idler": ("exhausts", Idler, r"candidates left of \d+ designs after 20: got 0; expected 1"),
-    "loud": ("quiet", Loud, r"text printed: got 'hm\\n"),
-    "liar": ("proposals", Liar, r"candidate 0: d.*: got "),
-}
+    assert "example_pooling" not in PATTERNS
 
 
 @pytest.mark.parametrize("name", GENERATORS_BROKEN)

@@ -26,12 +26,12 @@ class Pooling(nn.Module):
 
 
 class PoolingOptions(Options):
-    """Options of pooling."""
+    """Options of example_pooling."""
 
     side: Annotated[int, Field(gt=0, description="side of the neighbourhood in tokens (odd)")] = 3
 
 
-@register("pooling")
+@register("example_pooling")
 class PoolingPattern(Pattern):
     """Mean of the neighbours less the token itself.
 
