@@ -290,7 +290,7 @@ def _written(run: Run) -> list[Path]:
         draw_front(run, run.path / "front.png")
     except SettingError as error:
         print(f"no figure: {error}", file=sys.stderr)
-    files = ("archive.sqlite", "front.csv", "front.png", "references.json", "run.json", "space.yaml")
+    files = ("archive.sqlite", "front.csv", "front.png", "log.txt", "references.json", "run.json", "space.yaml")
     return [run.path / name for name in files if (run.path / name).exists()]
 
 

@@ -106,6 +106,7 @@ class Loop:
         fidelity: JSON recorded with each evaluation.
         reference: Losses of the hypervolume's reference point.
         watch: Called with the progress whenever it has changed.
+        log: Takes a line for every candidate told.
     """
 
     generator: Generator
@@ -118,6 +119,7 @@ class Loop:
     fidelity: str = ""
     reference: tuple[float, ...] = ()
     watch: Callable[[Progress], None] = lambda progress: None
+    log: Callable[[str], None] = lambda line: None
     progress: Progress = field(init=False)
 
     def __post_init__(self) -> None:
@@ -221,6 +223,9 @@ class Loop:
 
     def _tell(self, evaluation: Evaluation, worker: str = "") -> None:
         self.archive.tell(evaluation, worker, self.fidelity if worker else "")
+        where = f" in {evaluation.seconds:.1f} s on {worker}" if worker else ""
+        why = f": {evaluation.reason}" if evaluation.reason else ""
+        self.log(f"candidate {evaluation.candidate.number} {evaluation.status}{where}{why}")
         self.generator.tell(evaluation)
         self._count(evaluation)
 

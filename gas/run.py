@@ -4,6 +4,7 @@ run.json          settings, versions, objectives and bounds in recorded names
 space.yaml        the search space as it was read
 references.json   the designs that the space speaks of, with their costs and scores
 archive.sqlite    every candidate, evaluation and measurement
+log.txt           what happened when, for people
 front.csv         the front at the end, for people; `Run.front()` is the truth
 """
 

@@ -26,6 +26,7 @@ from gas.generators import create as create_generator
 from gas.loop import Loop, Pricing, Progress, fidelity_json, reference_point
 from gas.proxies import PROXIES
 from gas.proxies import create as create_proxy
+from gas.records import Log, versions, write_whole
 from gas.run import FORMAT, Run
 from gas.settings import Settings
 from gas.space import SearchSpace, load, load_space
@@ -59,6 +60,7 @@ class Session:
         watch: Callable[[Progress], None] | None = None,
     ) -> None:
         self.out = out
+        self.log = Log(out / "log.txt")
         self.began = time.monotonic()
         self.watch = watch or (lambda progress: None)
         self.evaluator: Evaluator | None = None
@@ -82,6 +84,8 @@ class Session:
                 self.ended = self.loop.run(self._cut_off)
         self._measure()
         self._write_front()
+        state = self.loop.progress
+        self.log(f"ended ({self.ended}): {state.done} evaluations, {state.failed} failed, {state.proposed} candidates")
         return self.ended
 
     def close(self) -> None:
@@ -126,6 +130,8 @@ class Session:
             self._begin()
         self._assemble()
         self._cut_off = self.loop.replay() if there else []
+        done = f", {self.loop.progress.done} evaluations done" if there else ""
+        self.log(f"{'resumed' if there else 'began'}: {self.space.name}, {self.settings.model_dump_json()}{done}")
 
     def _wants_workers(self) -> bool:
         """False for a run that has nothing left to evaluate: resuming it starts no Ray."""
@@ -162,7 +168,7 @@ class Session:
         self.settings = Settings.of(**given)
         if given != recorded:  # so that a further --resume need not say it again
             record = {**run.record, "settings": self.settings.model_dump(mode="json")}
-            _write(self.out / "run.json", json.dumps(record, indent=1))
+            write_whole(self.out / "run.json", json.dumps(record, indent=1))
         self.space = run.space
         # The table may know other numbers by now; a run keeps to the bounds it began with.
         self._recorded_bounds = run.bounds
@@ -221,7 +227,7 @@ class Session:
             if self.archive.candidates():
                 raise RunError(f"{self.out}: damaged: got an archive with candidates, but no run.json")
             # run.json comes last: a directory without it is no run, so a cut-off beginning can be begun again.
-            _write(self.out / "run.json", json.dumps(self._record(), indent=1))
+            write_whole(self.out / "run.json", json.dumps(self._record(), indent=1))
         except OSError as error:
             raise RunError(f"{self.out}: cannot be written to: {error.strerror}") from error
 
@@ -268,6 +274,7 @@ class Session:
             fidelity_json(self.proxy.settings()),
             reference_point(self.objectives, known, greatest),
             self.watch,
+            self.log,
         )
 
     def _evaluator(self) -> Evaluator:
@@ -300,7 +307,7 @@ class Session:
                 exact = cost(design)
                 metrics = {"macs": exact.macs, "params": exact.params, **metrics}
             listed[name] = {"design": design.to_dict(), "metrics": metrics}
-        _write(self.out / "references.json", json.dumps(listed, indent=1))
+        write_whole(self.out / "references.json", json.dumps(listed, indent=1))
 
     def _measure(self) -> None:
         if self.table is None:
@@ -351,20 +358,6 @@ def search(
     return Run(out)
 
 
-def versions() -> dict[str, str]:
-    """Versions of what bears on a search's numbers."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in ("gas", "torch", "numpy", "optuna", "ray", "scikit-learn", "moocore"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
 def _plain(constraint: Constraint) -> dict[str, str]:
     """As run.json has it; infinity as text, because JSON has none."""
     return {"metric": constraint.metric, "low": str(constraint.low), "high": str(constraint.high)}
@@ -381,16 +374,3 @@ def _resolution(reference: Architecture | None, design: Architecture) -> int:
 def _said(space: SearchSpace) -> tuple:
     """What of a space's file bears on a search."""
     return space.document.tree, space.document.objectives, space.document.constraints
-
-
-def _write(file: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    half = file.with_suffix(file.suffix + ".new")
-    try:
-        with half.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        half.replace(file)
-    except OSError as error:
-        raise RunError(f"{file}: cannot be written: {error.strerror}") from error

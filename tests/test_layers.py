@@ -20,7 +20,7 @@ commands
 report | testing
 session
 run
-loop | verify | settings
+loop | verify | settings | records
 generators | evaluators | exports | archive
 proxies | costs
 model | data

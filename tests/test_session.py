@@ -17,8 +17,9 @@ import gas
 from gas.archive import FILE
 from gas.cli import main
 from gas.errors import GasError, RunError, SettingError, SpaceError
+from gas.records import versions
 from gas.run import Run
-from gas.session import Session, search, versions
+from gas.session import Session, search
 from gas.space import load_space
 
 
@@ -42,7 +43,11 @@ def test_a_search_leaves_a_run_that_says_all_about_itself(space: Path, tmp_path:
     assert frame["status"].isin(["ok", "failed"]).sum() == 9 == len(SCORED)
     assert set(frame.loc[frame["status"] == "ok", "quick_seed"]) == {4.0}
     files = sorted(file.name for file in (tmp_path / "run").iterdir() if not file.name.startswith(f"{FILE}-"))
-    assert files == [FILE, "front.csv", "lock", "references.json", "run.json", "space.yaml"]
+    assert files == [FILE, "front.csv", "lock", "log.txt", "references.json", "run.json", "space.yaml"]
+    log = (tmp_path / "run" / "log.txt").read_text().splitlines()
+    assert "began" in log[0]
+    assert "ended (budget): 9 evaluations" in log[-1]
+    assert len(log) == 2 + len(frame)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["settings"]["budget"] == 9
     assert record["settings"]["seed"] == 4
@@ -98,6 +103,7 @@ def test_a_beginning_that_was_cut_off_can_be_begun_again(space: Path, tmp_path: 
     with pytest.raises(RunError, match="got a folder that is no run and not empty"):
         search(space, out=out, budget=2, **QUICK)
     (out / "front.csv").unlink()
+    (out / "log.txt").unlink()
     with pytest.raises(RunError, match=r"damaged: got an archive with candidates, but no run\.json"):
         search(space, out=out, budget=2, **QUICK)
     assert len(told(out)) == 2
