@@ -208,8 +208,10 @@ class Session:
         """The bounds that are known before an evaluation, absolute and in recorded names."""
         bounds = []
         for constraint in self.space.constraints:
+            if constraint.metric == "proxy" and constraint.of:
+                raise SettingError(f"constraints.proxy.of: got {constraint.of!r}; expected a bound on the score itself")
             if constraint.metric == "proxy":
-                continue  # a bound on the score itself decides at the end, not before the score is known
+                continue  # it decides on the front, not before the score is known
             if constraint.of:
                 self._note(f"timing the blocks of {constraint.of}")
                 constraint = constraint.resolved(self.table.predict(self.references[constraint.of]))
@@ -247,9 +249,11 @@ class Session:
         }
 
     def _measured_constraints(self) -> list[Constraint]:
-        """Latency bounds as a measurement decides them: on the ratio where they are relative to a design."""
-        bounds = [c for c in self.space.constraints if c.metric == LATENCY]
-        return [Constraint("latency_ratio" if c.of else LATENCY, c.low, c.high) for c in bounds]
+        """Bounds that only an evaluation or a measurement decides: on the score, and on latency as it was measured
+        (on the ratio where they are relative to a design)."""
+        names = {"proxy": self.proxy.name, LATENCY: LATENCY}
+        bounds = [c for c in self.space.constraints if c.metric in names]
+        return [Constraint("latency_ratio" if c.of else names[c.metric], c.low, c.high) for c in bounds]
 
     def _against(self) -> str:
         """The reference design that latencies are measured beside; empty for none."""
@@ -279,8 +283,7 @@ class Session:
 
     def _evaluator(self) -> Evaluator:
         given = self.settings
-        settings = {**self.proxy.settings()}
-        work = Work(((self.proxy.name, settings),), given.limit_s, given.memory_mib)
+        work = Work(((self.proxy.name, self.proxy.settings()),), given.limit_s, given.memory_mib)
         name = "ray" if given.workers > 1 or given.address else "in_process"
         return create_evaluator(name, work, workers=given.workers, address=given.address or None)
 
@@ -315,14 +318,15 @@ class Session:
         given = self.settings
         of = self._against()
         reference = self.references.get(of)
-        others = [d for n, d in self.references.items() if n != of and d.resolution == _resolution(reference, d)]
+        # Without any reference design there is none beside it either.
+        alike = [d for n, d in self.references.items() if n != of and d.resolution == reference.resolution]
         self._note("measuring the front")
         measure_front(
             self.archive,
             self.objectives,
             tuple(self._measured_constraints()),
             Measuring(given.target, given.batch, given.threads, 1.2, of, reference),
-            also=others,
+            also=alike,
             deadline=self.began + given.seconds if given.seconds else math.inf,
             watch=lambda done, total: self._note(f"measured {done} of {total} designs of the front"),
         )
@@ -365,10 +369,6 @@ def _plain(constraint: Constraint) -> dict[str, str]:
 
 def _default_objectives() -> tuple[Objective, ...]:
     return Objective("proxy", maximise=True), Objective("macs")
-
-
-def _resolution(reference: Architecture | None, design: Architecture) -> int:
-    return reference.resolution if reference is not None else design.resolution
 
 
 def _said(space: SearchSpace) -> tuple:

@@ -234,3 +234,16 @@ def test_references_are_scored_once_and_with_their_own_costs(space: Path, tmp_pa
     ids = Counter(SCORED)
     assert {ids[design.id] for design, _ in run.references.values()} == {1}
     assert len(SCORED) == 3 + len(names)
+
+
+def test_a_bound_on_the_score_decides_on_the_front(space: Path, tmp_path: Path) -> None:
+    free = search(space, out=tmp_path / "free", budget=8, **QUICK).front()
+    bound = float(free["quick"].median())
+    text = space.read_text(encoding="utf-8") + f"constraints: {{proxy: {{min: {bound}}}}}\n"
+    (tmp_path / "bounded.yaml").write_text(text, encoding="utf-8")
+    run = search(tmp_path / "bounded.yaml", out=tmp_path / "bounded", budget=8, **QUICK)
+    assert list(run.front()["id"]) == list(free.loc[free["quick"] >= bound, "id"])
+    assert run.front()["verified"].all()
+    (tmp_path / "bounded.yaml").write_text(text.replace("}}", ", of: hiera_tiny}}"), encoding="utf-8")
+    with pytest.raises(SettingError, match=r"constraints.proxy.of: got 'hiera_tiny'"):
+        search(tmp_path / "bounded.yaml", out=tmp_path / "relative", budget=2, **QUICK)
