@@ -127,6 +127,7 @@ class Loop:
         self._seen: dict[str, int] = {}
         self._flying: dict[int, tuple[Candidate, dict[str, float]]] = {}
         self._losses: list[tuple[float, ...]] = []
+        self._shown = 0  # of these, in the hypervolume last worked out
         self._seconds: list[float] = []
         self._started = time.monotonic()
         self._last_sent = -1  # number of the last candidate that went to a worker
@@ -243,10 +244,13 @@ class Loop:
             self._losses.append(losses)
             first = min(row[0] for row in self._losses)
             state.best = -first if self.objectives[0].maximise else first
-            if self.reference and all(map(math.isfinite, self.reference)):
-                scale = np.array([abs(r) or 1.0 for r in self.reference])
-                points = np.array(self._losses) / scale
-                state.hypervolume = hypervolume(points, np.array(self.reference) / scale)
+
+    def _dominated(self) -> float:
+        """The volume that Progress speaks of; worked out when it is shown, so a replay does not pay for it."""
+        if not self._losses or not self.reference or not all(map(math.isfinite, self.reference)):
+            return math.nan
+        scale = np.array([abs(r) or 1.0 for r in self.reference])
+        return hypervolume(np.array(self._losses) / scale, np.array(self.reference) / scale)
 
     def _typical_seconds(self) -> float:
         return float(np.median(self._seconds)) if self._seconds else 0.0
@@ -255,6 +259,8 @@ class Loop:
         state = self.progress
         state.in_flight, state.note = len(self._flying), note
         state.elapsed = time.monotonic() - self._started
+        if len(self._losses) != self._shown:
+            self._shown, state.hypervolume = len(self._losses), self._dominated()
         if state.done and self._seconds:
             at_once = max(self.evaluator.capacity, 1)
             work = (self.budget - state.done) * self._typical_seconds() / at_once
