@@ -29,7 +29,7 @@ from torch import nn
 from gas.architecture import Architecture
 from gas.costs.measure import Timing, measure
 from gas.costs.targets import TARGETS, Target
-from gas.data.procedural import cache_folder
+from gas.data.cache import cache_folder
 from gas.patterns import Flow, Part, Pattern
 from gas.plan import plan, start
 

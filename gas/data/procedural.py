@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gas.data.base import ImageData, image_data, register
+from gas.data.cache import cache_folder
 
 CLASSES, IMAGES, VALIDATION = 32, 2048, 512
 MAPS = 7  # at most, per system; systems with fewer are filled up with maps of probability 0
@@ -51,11 +52,6 @@ def load_procedural(
         made = _make(resolution, *counts, seed)
         _write(path, made)
     return image_data("procedural", counts[0], (made["train"], made["train_labels"]), (made["val"], made["val_labels"]))
-
-
-def cache_folder() -> Path:
-    """Where things that can be made again are kept: $GAS_CACHE, or ~/.cache/gas."""
-    return Path(os.environ.get("GAS_CACHE") or Path.home() / ".cache" / "gas")
 
 
 def _make(resolution: int, classes: int, train: int, val: int, seed: int) -> dict[str, NDArray]:

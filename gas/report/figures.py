@@ -119,8 +119,9 @@ def _check(path: Path, frame: pandas.DataFrame, objectives: Sequence[Objective])
 
 def _use_own_cache() -> None:
     """Keeps matplotlib's font list beside our own cache: nothing else of ours goes into the home folder."""
-    cache = os.environ.get("GAS_CACHE") or os.path.join(os.path.expanduser("~"), ".cache", "gas")
-    os.environ.setdefault("MPLCONFIGDIR", os.path.join(cache, "matplotlib"))
+    from gas.data.cache import cache_folder
+
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
 
 
 def _values(rows: Any, metric: str) -> Any:
