@@ -4,6 +4,7 @@ space = gas.load_space("turbovit.yaml")        a search space; .size(), .sample(
 design = gas.load("hiera_tiny")                a design of the zoo, or from a file
 gas.cost(design)                               exact macs and params
 model = gas.build(design)                      a torch.nn.Module
+fast = gas.fuse(model)                         the same for inference: norms and branches folded into convolutions
 run = gas.search(space, budget=40, out="runs/a")
 run = gas.open_run("runs/a"); run.front()      the Pareto front as a pandas frame
 gas.export(run.architecture("best"), "out")    a standalone PyTorch file
@@ -24,6 +25,7 @@ _HOMES = {
     "build": "gas.model",
     "cost": "gas.costs",
     "export": "gas.run",
+    "fuse": "gas.model",
     "load": "gas.space",
     "load_space": "gas.space",
     "open_run": "gas.run",
@@ -37,6 +39,7 @@ __all__ = [
     "build",
     "cost",
     "export",
+    "fuse",
     "load",
     "load_space",
     "open_run",

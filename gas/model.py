@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 from torch import Tensor, nn
 
 from gas.architecture import Architecture
 from gas.patterns.base import Part
-from gas.patterns.transformer import DropPath
+from gas.patterns.units import DropPath
 from gas.plan import plan
 
 
@@ -68,8 +70,14 @@ def network_part(architecture: Architecture) -> Part:
     stages: list[list[Part]] = [[] for _ in architecture.stages]
     for block in blocks:
         stages[block.stage] += [*block.conversions, block.part()]
+    # Behind the stem a grid may have been rounded up; after a pruning there is no grid.
+    step = architecture.resolution // stem.after.grid[0]
     info = [
-        {"num_chs": end.dim, "reduction": architecture.resolution // end.grid[0], "module": f"stages.{i}"}
+        {
+            "num_chs": end.dim,
+            "reduction": None if end.layout == "set" else step * end.scale,
+            "module": f"stages.{i}",
+        }
         for i, end in enumerate(design.ends)
     ]
     return Part.of(
@@ -123,6 +131,25 @@ def initialise(model: Network) -> Network:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     return model
+
+
+def fuse(model: nn.Module) -> nn.Module:
+    """A copy for inference, in which what can be one operation is one: batch norms go into the convolutions before
+    them, reparameterised branches and their shortcuts become single convolutions.
+
+    The outputs are those of the model in evaluation mode, but for rounding. The copy is in evaluation mode and is not
+    meant to be trained. Modules say themselves how they fold, by a method `folded()`; all others are copied.
+
+    Args:
+        model: Any module; left as it is.
+    """
+    return _folded(copy.deepcopy(model).eval())
+
+
+def _folded(module: nn.Module) -> nn.Module:
+    for name, child in module.named_children():
+        setattr(module, name, _folded(child))
+    return module.folded() if hasattr(module, "folded") else module
 
 
 def set_drop_path(model: nn.Module, rate: float) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 from gas.architecture import Architecture, Spec
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Part, Pattern, nested, within
-from gas.patterns.layouts import Reroll, ToMap, ToTokens, Unroll
+from gas.patterns.base import Cost, Flow, Part, Pattern, nested, refuse_class_token, within
+from gas.patterns.layouts import convert, converted, refuse_conversion
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Placed:
     """A pattern at its place in a design.
 
     Args:
-        path: Where the design says so: `stem`, `stages[1].blocks[0]`, `head`.
+        path: Where the design says so: `stem`, `stages[1].entry`, `stages[1].blocks[0]`, `head`.
         stage: Index of the stage; None for stem and head.
         pattern: The pattern.
         options: Its options as written.
@@ -57,7 +57,7 @@ class Plan:
     """A whole design, placed.
 
     Args:
-        placed: Stem, blocks and head, in order.
+        placed: Stem, entries that have a module, blocks and head, in order.
         maps: Per stage, the conversions that turn its last features into a (B, C, H, W) map.
         ends: Per stage, the flow at its end.
     """
@@ -73,7 +73,7 @@ class Plan:
 
     @property
     def blocks(self) -> tuple[Placed, ...]:
-        """The blocks alone."""
+        """The blocks, and the entries that have a module."""
         return tuple(p for p in self.placed if p.stage is not None)
 
 
@@ -82,18 +82,21 @@ def start(resolution: int, channels: int) -> Flow:
     return Flow(dim=channels, grid=(resolution, resolution))
 
 
-def enter(entry: Spec | None, dim: int, flow: Flow) -> Flow:
-    """The flow with which the first block of a stage is reached, for entries that the block carries out."""
+def enter(entry: Spec | None, dim: int, flow: Flow) -> tuple[Cost, Flow, Flow]:
+    """How a stage is entered: like `place`, for an entry that may be none or be carried out by the first block."""
+    if flow.pool > 1:
+        raise DesignError("entry", "a pooling is still pending: the stage before has no block")
     flow = flow.but(target=dim, fresh=True)
     if entry is None:
-        return flow
+        return Cost(), flow, flow
     pattern, options = nested(entry)
-    if not pattern.fused:  # its module and its cost would be left out
-        raise DesignError("entry", f"{pattern.name} has a module; expected one that the block carries out")
     try:
-        return pattern.after(options, flow)
+        if pattern.fused:
+            return Cost(), flow, pattern.after(options, flow)
+        cost, read, after = place(entry, flow)
     except DesignError as error:
         raise within("entry", error) from error
+    return cost, read, after.but(fresh=True)
 
 
 @lru_cache(maxsize=200_000)
@@ -135,7 +138,10 @@ def plan(architecture: Architecture) -> Plan:
     ends = []
     for i, stage in enumerate(architecture.stages):
         try:
-            flow = enter(stage.entry, stage.dim, flow)
+            cost, read, after = enter(stage.entry, stage.dim, flow)
+            if stage.entry is not None and not nested(stage.entry)[0].fused:
+                steps.append((f"stages[{i}].entry", i, stage.entry, flow, read, after, cost))
+            flow = after
             for j, group in enumerate(stage.blocks):
                 for _ in range(group.depth):
                     flow = put(f"stages[{i}].blocks[{j}]", i, group.block, flow)
@@ -150,10 +156,12 @@ def plan(architecture: Architecture) -> Plan:
 def _readable(pattern: Pattern, options: Any, flow: Flow) -> Flow:
     layouts = pattern.reads(options, flow)
     if flow.layout in layouts:
+        refuse_class_token(pattern, flow)
         return flow
     if not layouts:
-        raise DesignError("", "its mixers read no layout in common")
-    return flow.but(layout=layouts[0])
+        raise DesignError("", "its parts read no layout in common")
+    refuse_conversion(flow, layouts[0])
+    return converted(flow, layouts[0])
 
 
 def _arrange(steps: list, ends: list[Flow]) -> Plan:
@@ -163,12 +171,12 @@ def _arrange(steps: list, ends: list[Flow]) -> Plan:
     for k, (path, stage, spec, flow, read, after, cost) in enumerate(steps):
         pattern, options = nested(spec)
         came_with = left[k - 1] if k else 0
-        conversions = convert(flow.layout, read.layout, flow.grid, came_with, groups[k])
+        conversions = convert(flow, read.layout, came_with, groups[k])
         left[k] = (groups[k] - _halvings(read, after)) if after.layout == "unrolled" else 0
         placed.append(Placed(path, stage, pattern, options, read, after, cost, conversions))
         last_of_stage = stage is not None and steps[k + 1][1] != stage
         if last_of_stage:
-            maps.append(convert(after.layout, "map", after.grid, left[k], 0))
+            maps.append(convert(after, "map", left[k]))
     return Plan(tuple(placed), tuple(maps), tuple(ends))
 
 
@@ -196,19 +204,3 @@ def _groups(steps: list) -> Iterator[int]:
 
 def _halvings(before: Flow, after: Flow) -> int:
     return (after.scale // before.scale).bit_length() - 1
-
-
-def convert(source: str, target: str, grid: tuple[int, int], groups: int, wanted: int) -> tuple[Part, ...]:
-    """Parts that turn one layout into another; `groups` of the unrolled order given, `wanted` of the one made."""
-    if source == target:
-        return ()
-    parts = []
-    if source == "unrolled" and groups:
-        parts.append(Part.of(Reroll, grid=grid, groups=groups))
-    if source == "map":
-        parts.append(Part.of(ToTokens))
-    if target == "map":
-        parts.append(Part.of(ToMap, grid=grid))
-    if target == "unrolled":
-        parts.append(Part.of(Unroll, grid=grid, groups=wanted))
-    return tuple(parts)

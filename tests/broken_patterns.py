@@ -172,10 +172,16 @@ class Unscaled(Lagging):
         return Part.of(nn.AvgPool2d, kernel_size=2)
 
 
-class OwnModule(QPoolPattern):
-    """An entry that believes its module is built. Source: none."""
+class Unmade(QPoolPattern):
+    """An entry that says it has a module, and leaves the widening to the block after it. Source: none."""
 
     fused = False
+
+
+class Fused(MlpPattern):
+    """A channel mixer that believes another part carries it out. Source: none."""
+
+    fused = True
 
 
 # Check that fails, the class, and what it says.
@@ -204,9 +210,6 @@ BROKEN = {
     "nowhere": ("flow", Nowhere, r"got 0 that can stand; expected 40; the last refusal: ratio: is never right"),
     "lagging": ("flow", Lagging, r"got \(\d+, .*; expected \(\d+, .*, 1, False\), \(dim, grid, pool, lag\)"),
     "unscaled": ("flow", Unscaled, r"\(grid x scale\): a pattern that shrinks the grid raises `scale`"),
-    "own_module": (
-        "name",
-        OwnModule,
-        r"fused: got False; expected True: an entry is carried out by the block",
-    ),
+    "unmade": ("flow", Unmade, r"\(dim, pool\): an entry with a module widens itself"),
+    "fused": ("name", Fused, r"fused: got True for a channel_mixer; only an entry may be"),
 }

@@ -11,7 +11,7 @@ from random_designs import random_designs
 from gas.architecture import Architecture, Group, Spec, Stage
 from gas.costs import traced_count
 from gas.errors import DesignError
-from gas.patterns import Cost
+from gas.patterns import Cost, Flow
 from gas.patterns.layouts import Reroll, ToMap, ToTokens, Unroll
 from gas.plan import convert, enter, place, plan, start
 
@@ -50,7 +50,7 @@ def test_placing_by_hand_gives_the_same_costs() -> None:
         cost, _, flow = place(architecture.stem, start(architecture.resolution, 3))
         total = cost
         for each in architecture.stages:
-            flow = enter(each.entry, each.dim, flow)
+            flow = enter(each.entry, each.dim, flow)[2]
             for group in each.blocks:
                 for _ in range(group.depth):
                     cost, _, flow = place(group.block, flow)
@@ -136,6 +136,7 @@ def test_convert_changes_any_layout_into_any_other() -> None:
     for source in have:
         for target in have:
             y = have[source]
-            for part in convert(source, target, grid, groups if source == "unrolled" else 0, groups):
+            flow = Flow(dim=3, grid=grid, layout=source)
+            for part in convert(flow, target, groups if source == "unrolled" else 0, groups):
                 y = part.build()(y)
             assert torch.equal(y, have[target]), (source, target)

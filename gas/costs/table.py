@@ -31,6 +31,7 @@ from gas.costs.measure import Timing, measure
 from gas.costs.targets import TARGETS, Target
 from gas.data.cache import cache_folder
 from gas.patterns import Flow, Part, Pattern
+from gas.patterns.layouts import converted
 from gas.plan import plan, start
 
 SCHEMA = (
@@ -179,23 +180,17 @@ def entries(architecture: Architecture) -> Iterator[Entry]:
     """Every part that a design runs, in order, layout conversions included; equal parts come as often as they run."""
     flow = start(architecture.resolution, architecture.channels)
     for placed in plan(architecture).placed:
-        layout = flow.layout
         for conversion in placed.conversions:
-            shape = _shape(placed.before.but(layout=layout))
-            yield _key(conversion, shape), conversion, shape
-            layout = "tokens"  # whatever stands behind the first conversion reads tokens, in some order
+            yield _key(conversion, flow.shape), conversion, flow.shape
+            flow = converted(flow, "tokens")  # whatever stands behind the first conversion reads tokens, in some order
         yield _placed_entry(placed.pattern, placed.options, placed.before)
         flow = placed.after
 
 
 @lru_cache(maxsize=100_000)
 def _placed_entry(pattern: Pattern, options: Any, before: Flow) -> Entry:
-    part, shape = pattern.part(options, before), _shape(before)
+    part, shape = pattern.part(options, before), before.shape
     return _key(part, shape), part, shape
-
-
-def _shape(flow: Flow) -> tuple[int, ...]:
-    return (flow.dim, *flow.grid) if flow.layout == "map" else (flow.tokens, flow.dim)
 
 
 def _key(part: Part, shape: tuple[int, ...]) -> str:

@@ -57,7 +57,7 @@ def words(placed: Placed) -> str:
     heads = next(_values(placed.part(), "heads"), None)
     settled = placed.settled
     # A width is seen in the row's own columns.
-    said = [_value(key, value, placed, heads) for key, value in settled if value is not None and key != "dim"]
+    said = [_value(key, value, placed, heads) for key, value in _worth_saying(settled) if key != "dim"]
     if placed.before.pool > 1:
         said.append(f"Q-pool {placed.before.pool} x {placed.before.pool}")
     if settled != placed.options:
@@ -67,7 +67,7 @@ def words(placed: Placed) -> str:
 
 def _value(key: str, value: Any, placed: Placed, heads: int | None) -> str:
     if isinstance(value, Spec):
-        inner = {k: v for k, v in options_of(value) if v is not None}
+        inner = dict(_worth_saying(options_of(value)))
         said = []
         if inner.keys() & {"heads", "head_dim"} and heads:
             inner = {k: v for k, v in inner.items() if k not in ("heads", "head_dim")}
@@ -77,7 +77,18 @@ def _value(key: str, value: Any, placed: Placed, heads: int | None) -> str:
     name = key.replace("_", " ")
     if isinstance(value, bool):
         return name if value else f"no {name}"
+    if isinstance(value, tuple):
+        return f"{name} {' '.join(map(str, value))}"
     return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _worth_saying(options: Any) -> Iterator[tuple[str, Any]]:
+    """Options that were set, and of those at their defaults the patterns and the numbers that shape the part."""
+    for key, value in options:
+        usual = value == type(options).model_fields[key].default
+        shapes = isinstance(value, Spec) or (isinstance(value, int | float) and value >= 0.01)
+        if value is not None and not (usual and (isinstance(value, bool) or not shapes)):
+            yield key, value
 
 
 def _sameness(placed: Placed) -> tuple:

@@ -42,7 +42,7 @@ FACTORY = '''def {name}(num_classes: int = {classes}, drop_path: float = 0.0) ->
     model = {body}
     initialise(model)
     if num_classes == 0:
-        {last} = nn.Identity()
+{away}
     set_drop_path(model, drop_path)
     return model'''
 
@@ -63,13 +63,14 @@ def module_source(
         ExportError: One of its classes needs more than torch.
     """
     body, last, own_classes = _body(architecture)
+    away = "\n".join(f"        {layer} = nn.Identity()" for layer in last)
     used = [cls for cls in classes(body) if class_name(cls) == cls.__name__]
     definitions = Definitions([*used, initialise, set_drop_path, load_weights])
     definitions.add_import("nn", "torch", "nn")
     if name in definitions.names:
         raise SettingError(f"name: got {name!r}; expected a name that no part of the file has; try {name + '_net'!r}")
     factory = FACTORY.format(
-        name=name, classes=own_classes, title=_title(architecture), body=node(body).text(4, 8), last=last
+        name=name, classes=own_classes, title=_title(architecture), body=node(body).text(4, 8), away=away
     )
     head = f'"""{_docstring(architecture, name, facts or {}, weights)}\n"""'
     opening = [head, "from __future__ import annotations", definitions.import_block(), *definitions.constants()]
@@ -87,8 +88,8 @@ def identifier(name: str) -> str:
     return f"{plain}_net" if taken else plain
 
 
-def _body(architecture: Architecture) -> tuple[Part, str, int]:
-    """The Part tree with `num_classes` in its place, the last linear layer as an expression, the number of classes.
+def _body(architecture: Architecture) -> tuple[Part, list[str], int]:
+    """The Part tree with `num_classes` in its place, the last linear layers as expressions, the number of classes.
 
     Which argument counts the classes, and which layer gives the scores, is seen from what differs between the design
     with 1 class and with 2: no head is known by name.
@@ -98,10 +99,10 @@ def _body(architecture: Architecture) -> tuple[Part, str, int]:
         heads = [part.args["head"].build() for part in (one, two)]
     shapes = [{name: p.shape for name, p in head.named_parameters()} for head in heads]
     differing = {name.rpartition(".")[0] for name in shapes[0] if shapes[0][name] != shapes[1][name]}
-    if len(differing) != 1 or not isinstance(heads[0].get_submodule(min(differing)), nn.Linear):
-        raise ExportError(f"export: the layers {sorted(differing)} depend on the classes; expected one linear layer")
-    path = "".join(f"[{p}]" if p.isdigit() else f".{p}" for p in min(differing).split(".") if p)
-    return _merged(one, two), f"model.head{path}", _own_classes(architecture)
+    if not differing or not all(isinstance(heads[0].get_submodule(name), nn.Linear) for name in differing):
+        raise ExportError(f"export: the layers {sorted(differing)} depend on the classes; expected linear layers")
+    steps = [[f"[{p}]" if p.isdigit() else f".{p}" for p in name.split(".") if p] for name in sorted(differing)]
+    return _merged(one, two), [f"model.head{''.join(path)}" for path in steps], _own_classes(architecture)
 
 
 def _own_classes(architecture: Architecture) -> int:

@@ -16,6 +16,9 @@ from gas.architecture import Spec
 from gas.errors import DesignError
 from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, linear_cost
 
+OWN = {"heads", "head_dim", "inner", "qkv_bias"}
+"""Options that say what an attention is made of, not how far a token sees."""
+
 
 class UnitAttention(nn.Module):
     """Softmax attention in which a token sees the tokens of its own unit; queries may be max-pooled.
@@ -26,15 +29,27 @@ class UnitAttention(nn.Module):
         heads: Number of heads; divides dim_out.
         unit: Tokens per unit after pooling; 0 for a single unit that holds all tokens.
         pool: Tokens that one query is the maximum of (4 for Q-pooling over 2 x 2 groups; 1 for none).
+        inner: Channels of all heads together; None for dim_out.
+        qkv_bias: Whether queries, keys and values have a bias.
     """
 
-    def __init__(self, dim: int, dim_out: int, heads: int, unit: int = 0, pool: int = 1) -> None:
+    def __init__(
+        self,
+        dim: int,
+        dim_out: int,
+        heads: int,
+        unit: int = 0,
+        pool: int = 1,
+        inner: int | None = None,
+        qkv_bias: bool = True,
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.unit = unit
         self.pool = pool
-        self.qkv = nn.Linear(dim, 3 * dim_out)
-        self.proj = nn.Linear(dim_out, dim_out)
+        inner = inner or dim_out
+        self.qkv = nn.Linear(dim, 3 * inner, bias=qkv_bias)
+        self.proj = nn.Linear(inner, dim_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, C) -> (B, N / pool, dim_out)."""
@@ -45,7 +60,7 @@ class UnitAttention(nn.Module):
         if self.pool > 1:
             q = q.unflatten(3, (self.pool, -1)).amax(dim=3)  # (B, W, K, N/W/pool, D)
         x = F.scaled_dot_product_attention(q, k, v)  # (B, W, K, N/W/pool, D)
-        x = x.permute(0, 3, 1, 2, 4).flatten(3).flatten(1, 2)  # (B, N/pool, dim_out)
+        x = x.permute(0, 3, 1, 2, 4).flatten(3).flatten(1, 2)  # (B, N/pool, inner)
         return self.proj(x)
 
 
@@ -54,6 +69,10 @@ class AttentionOptions(Options):
 
     heads: Annotated[int, Field(gt=0, description="number of heads; divides the width")] | None = None
     head_dim: Annotated[int, Field(gt=0, description="channels per head; divides the width"), Width()] | None = None
+    inner: (
+        Annotated[int, Field(gt=0, description="channels of all heads together; null for the width"), Width()] | None
+    ) = None
+    qkv_bias: Annotated[bool, Field(description="queries, keys and values have a bias")] = True
 
 
 class AttentionPattern(Pattern):
@@ -67,11 +86,11 @@ class AttentionPattern(Pattern):
 
     def scope(self, options: AttentionOptions) -> Spec:
         """The mixer without its widths: what Hiera's lag hands to the next block."""
-        return Spec.of(self.name, **options.model_dump(exclude_defaults=True, exclude={"heads", "head_dim"}))
+        return Spec.of(self.name, **options.model_dump(exclude_defaults=True, exclude=OWN))
 
     def with_scope(self, options: AttentionOptions, scope: Spec) -> Spec:
         """This attention's heads with another's scope."""
-        own = options.model_dump(exclude_none=True, include={"heads", "head_dim"})
+        own = options.model_dump(exclude_defaults=True, include=OWN)
         return Spec.of(scope.pattern, **scope.options, **own)
 
     def groups(self, options: AttentionOptions, flow: Flow) -> int:
@@ -82,7 +101,7 @@ class AttentionPattern(Pattern):
         """Any order of tokens where all see all and none are pooled; else the unrolled order."""
         if flow.pool > 1 or self.unit_side(options, flow):
             return ("unrolled",)
-        return ("tokens", "unrolled")
+        return ("tokens", "unrolled", "set")
 
     def after(self, options: AttentionOptions, flow: Flow) -> Flow:
         """Width becomes the target, the grid is pooled, the scope is remembered."""
@@ -105,32 +124,38 @@ class AttentionPattern(Pattern):
 
     def cost(self, options: AttentionOptions, flow: Flow) -> Cost:
         """Query-key-value and output layers, and the two products of attention (q k^T and weights v)."""
-        queries = flow.pooled_grid[0] * flow.pooled_grid[1]
+        queries = flow.pooled_grid[0] * flow.pooled_grid[1] + flow.extra
         side = self.unit_side(options, flow)
         keys = (side * flow.pool) ** 2 if side else flow.tokens
-        products = Cost(2 * queries * keys * flow.target)
+        _, inner = _heads(options, flow.target)
+        products = Cost(2 * queries * keys * inner)
         return (
-            linear_cost(flow.tokens, flow.dim, 3 * flow.target)
-            + linear_cost(queries, flow.target, flow.target)
+            linear_cost(flow.tokens, flow.dim, 3 * inner, bias=options.qkv_bias)
+            + linear_cost(queries, inner, flow.target)
             + products
         )
 
     def part(self, options: AttentionOptions, flow: Flow) -> Part:
         """A UnitAttention."""
+        heads, inner = _heads(options, flow.target)
         return Part.of(
             UnitAttention,
             dim=flow.dim,
             dim_out=flow.target,
-            heads=_heads(options, flow.target),
+            heads=heads,
             unit=self.unit_side(options, flow) ** 2,
             pool=flow.pool**2,
+            inner=None if inner == flow.target else inner,
+            qkv_bias=options.qkv_bias,
         )
 
 
-def _heads(options: AttentionOptions, dim: int) -> int:
+def _heads(options: AttentionOptions, dim: int) -> tuple[int, int]:
+    """Number of heads, and channels of all of them together."""
     if (options.heads is None) == (options.head_dim is None):
         raise DesignError("heads", "expected exactly one of `heads` and `head_dim`")
     name, divisor = ("heads", options.heads) if options.heads else ("head_dim", options.head_dim)
-    if dim % divisor:
-        raise DesignError(name, f"got {divisor}; expected a divisor of the width {dim}")
-    return options.heads or dim // options.head_dim
+    inner = options.inner or dim
+    if inner % divisor:
+        raise DesignError(name, f"got {divisor}; expected a divisor of the width {inner}")
+    return options.heads or inner // options.head_dim, inner

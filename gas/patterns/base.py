@@ -3,11 +3,15 @@
 Shapes (used in all pattern files): B batch, N tokens, C channels, H and W the grid's sides in tokens or pixels,
 W also the number of mask units (said where it is used), K heads, D channels per head.
 
-Three layouts carry features between patterns:
+Layouts carry features between patterns:
     map         (B, C, H, W)
-    tokens      (B, N, C), row by row
+    tokens      (B, N, C), row by row; a class token may stand before them
     unrolled    (B, N, C), ordered so that the members of every later 2 x 2 group lie N/4 apart (patterns/layouts.py)
-A pattern says which it reads; the planner puts a conversion only where the layout must change.
+    windows     (B, N, C), window by window, each with its carrier tokens first and then its own, row by row
+    set         (B, N, C), what a pruning has left: the class token, and tokens that stand on no grid any more
+    vector      (B, C), behind the head
+A pattern says which it reads; the planner puts a conversion only where the layout must change. Nothing is turned into
+`windows` or `set`: the part that makes them is a pattern; nor does anything lead out of `set`.
 """
 
 from __future__ import annotations
@@ -74,14 +78,17 @@ class Flow:
 
     Args:
         dim: Channels.
-        grid: (H, W).
-        layout: `map`, `tokens` or `unrolled`; `vector` after the head.
+        grid: (H, W); of a `set`: (1, tokens that are left).
+        layout: See the head of this file.
         target: Width that the next block must give out (the stage's `dim`).
         pool: Side of a pooling that an entry has left to the next block; 1 for none.
         scale: Stem tokens per token, along a side: the product of all poolings since the stem.
         lag: True where the next block keeps the attention scope of the block before it.
         scope: The last attention's scope: a token mixer without widths, or None.
         fresh: True until the stage has a block.
+        extra: Tokens that stand for no place on the grid: class tokens before `tokens` and `set`, carriers before each
+            window of `windows`.
+        window: Side of a window of `windows`; 0 in all other layouts.
     """
 
     dim: int
@@ -93,11 +100,21 @@ class Flow:
     lag: bool = False
     scope: Spec | None = None
     fresh: bool = False
+    extra: int = 0
+    window: int = 0
 
     @property
     def tokens(self) -> int:
-        """H x W."""
-        return self.grid[0] * self.grid[1]
+        """H x W, and the tokens that stand for no place."""
+        places = self.grid[0] * self.grid[1]
+        return places + self.extra * (places // self.window**2 if self.window else 1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the features, without the batch."""
+        if self.layout == "map":
+            return (self.dim, *self.grid)
+        return (self.dim,) if self.layout == "vector" else (self.tokens, self.dim)
 
     @property
     def pooled_grid(self) -> tuple[int, int]:
@@ -144,13 +161,16 @@ class Pattern(ABC):
     Class attributes:
         kind: One of KINDS: which slot of a design it may fill.
         Options: Its options.
-        fused: For entries: True where the entry is carried out by the block after it and has no module.
+        fused: For entries: True where the entry is carried out by the block after it and has no module. Any other
+            entry is placed like a block: its `after` gives out the width `flow.target`.
+        class_tokens: For patterns that read tokens: True where a class token may stand before them.
     """
 
     name: ClassVar[str] = ""
     kind: ClassVar[str]
     Options: ClassVar[type[Options]]
     fused: ClassVar[bool] = False
+    class_tokens: ClassVar[bool] = False
 
     def reads(self, options: Any, flow: Flow) -> tuple[str, ...]:
         """Layouts that the part can read, the preferred one first."""
@@ -181,7 +201,7 @@ class Pattern(ABC):
 
     @abstractmethod
     def cost(self, options: Any, flow: Flow) -> Cost:
-        """Exact cost where `flow` comes in, in inference form."""
+        """Exact cost where `flow` comes in, of the module that `part` builds (before folding)."""
 
     @abstractmethod
     def part(self, options: Any, flow: Flow) -> Part:
@@ -228,6 +248,21 @@ def nested(spec: Spec) -> tuple[Pattern, Any]:
 def within(option: str, error: DesignError) -> DesignError:
     """The error of a nested part, its path seen from the part that holds it."""
     return DesignError(f"{option}.{error.where}" if error.where else option, error.problem)
+
+
+def refuse_class_token(pattern: Pattern, flow: Flow) -> None:
+    """DesignError where a pattern would take a class token for one on the grid."""
+    if flow.extra and flow.layout == "tokens" and not pattern.class_tokens:
+        raise DesignError("", "a class token stands before the tokens; expected a pattern that can do with one")
+
+
+def mixed(flow: Flow) -> Flow:
+    """The flow behind a token mixer that keeps width, grid and scope; DesignError where it should change one."""
+    if flow.dim != flow.target:
+        raise DesignError("", f"keeps the width; got {flow.dim} coming in and {flow.target} wanted")
+    if flow.pool > 1:
+        raise DesignError("", "cannot carry out a Q-pooling; expected an attention that can")
+    return flow.but(lag=False, scope=None)
 
 
 def linear_cost(times: int, dim_in: int, dim_out: int, *, bias: bool = True) -> Cost:

@@ -18,6 +18,7 @@ class GlobalAttentionPattern(AttentionPattern):
     """
 
     Options = GlobalAttentionOptions
+    class_tokens = True
 
     def unit_side(self, options: GlobalAttentionOptions, flow: Flow) -> int:
         """All tokens are one unit."""

@@ -11,6 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gas.errors import DesignError
+from gas.patterns.base import Flow, Part
+
 
 class ToTokens(nn.Module):
     """(B, C, H, W) map -> (B, H*W, C) tokens, row by row."""
@@ -21,15 +24,21 @@ class ToTokens(nn.Module):
 
 
 class ToMap(nn.Module):
-    """(B, H*W, C) tokens -> (B, C, H, W) map."""
+    """(B, N, C) tokens -> (B, C, H, W) map.
 
-    def __init__(self, grid: tuple[int, int]) -> None:
+    Args:
+        grid: (H, W).
+        extra: Class tokens before the others, which a map has no place for.
+    """
+
+    def __init__(self, grid: tuple[int, int], extra: int = 0) -> None:
         super().__init__()
         self.grid = tuple(grid)
+        self.extra = extra
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, C) -> (B, C, H, W)."""
-        return x.transpose(1, 2).unflatten(2, self.grid)
+        return x[:, self.extra :].transpose(1, 2).unflatten(2, self.grid)
 
 
 class Unroll(nn.Module):
@@ -60,3 +69,69 @@ class Reroll(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, C) -> (B, N, C)."""
         return x[:, self.order]
+
+
+class FromWindows(nn.Module):
+    """(B, N, C) window by window -> (B, H*W, C) tokens, row by row; carrier tokens are left behind.
+
+    Args:
+        grid: (H, W); W here is the grid's side.
+        window: Side of a window; divides both.
+        extra: Carrier tokens before the tokens of each window.
+    """
+
+    def __init__(self, grid: tuple[int, int], window: int, extra: int = 0) -> None:
+        super().__init__()
+        self.rows, self.columns = grid[0] // window, grid[1] // window
+        self.window = window
+        self.extra = extra
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, windows*(extra + window**2), C) -> (B, H*W, C)."""
+        side = self.window
+        x = x.unflatten(1, (self.rows, self.columns, -1))[:, :, :, self.extra :]  # (B, rows, columns, side*side, C)
+        x = x.unflatten(3, (side, side)).transpose(2, 3)  # (B, rows, side, columns, side, C)
+        return x.flatten(1, 4)
+
+
+def refuse_conversion(flow: Flow, target: str) -> None:
+    """DesignError where features cannot be brought from `flow` into a layout without losing something."""
+    if flow.layout == target:
+        return
+    if flow.layout == "set":
+        raise DesignError("", "tokens have been pruned, so they stand on no grid; expected a pattern that needs none")
+    if target in ("windows", "set"):
+        raise DesignError("", f"reads {target}, which the part before it has to make; got {flow.layout}")
+    if flow.extra and flow.layout != "windows":
+        raise DesignError("", f"a class token stands before the tokens; expected a pattern that reads {flow.layout}")
+
+
+def converted(flow: Flow, target: str) -> Flow:
+    """The flow in another layout; see `refuse_conversion` for what cannot be had."""
+    return flow if flow.layout == target else flow.but(layout=target, window=0, extra=0)
+
+
+def convert(flow: Flow, target: str, groups: int = 0, wanted: int = 0) -> tuple[Part, ...]:
+    """Parts that bring features from one layout into another.
+
+    Args:
+        flow: What comes in.
+        target: The layout that is wanted.
+        groups: Nested 2 x 2 groups of the unrolled order that comes in.
+        wanted: Those of the unrolled order that is to be made.
+    """
+    if flow.layout == target:
+        return ()
+    parts = []
+    if flow.layout == "unrolled" and groups:
+        parts.append(Part.of(Reroll, grid=flow.grid, groups=groups))
+    if flow.layout == "map":
+        parts.append(Part.of(ToTokens))
+    if flow.layout == "windows":
+        parts.append(Part.of(FromWindows, grid=flow.grid, window=flow.window, extra=flow.extra))
+    if target == "map":
+        extra = 0 if flow.layout == "windows" else flow.extra
+        parts.append(Part.of(ToMap, grid=flow.grid, extra=extra))
+    if target == "unrolled":
+        parts.append(Part.of(Unroll, grid=flow.grid, groups=wanted))
+    return tuple(parts)

@@ -40,10 +40,11 @@ class MlpPattern(Pattern):
 
     kind = "channel_mixer"
     Options = MlpOptions
+    class_tokens = True
 
     def reads(self, options: MlpOptions, flow: Flow) -> tuple[str, ...]:
         """Tokens in any order."""
-        return ("tokens", "unrolled")
+        return ("tokens", "unrolled", "windows", "set")
 
     def after(self, options: MlpOptions, flow: Flow) -> Flow:
         """Shapes stay."""

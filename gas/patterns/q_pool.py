@@ -35,8 +35,6 @@ class QPoolPattern(Pattern):
 
     def after(self, options: QPoolOptions, flow: Flow) -> Flow:
         """Leaves a pooling by 2 to the next block."""
-        if flow.pool > 1:
-            raise DesignError("", "a pooling is still pending: the stage before has no block")
         for side in flow.grid:
             if side % 2:
                 raise DesignError("", f"a Q-pooling over 2 x 2 tokens needs an even grid; got side {side}")

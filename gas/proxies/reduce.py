@@ -92,7 +92,7 @@ def _fit(index: int, stage: Stage, dims: list[int], flow: Flow, width: float) ->
 
 def _through(index: int, stage: Stage, flow: Flow) -> Flow:
     try:
-        flow = enter(stage.entry, stage.dim, flow)
+        flow = enter(stage.entry, stage.dim, flow)[2]
         for j, group in enumerate(stage.blocks):
             for _ in range(group.depth):
                 flow = _at(f"blocks[{j}]", group.block, flow)

@@ -140,7 +140,7 @@ class TreeReader:
             self.problems.add(mark, describe(mark.plain(), f"a value, or a mapping with one of {forms}"))
             return BROKEN
         try:
-            return Fixed(at, kind.adapter.validate_python(mark.plain()))
+            return Fixed(at, kind.adapter.validate_python(_tupled(mark.plain())))
         except pydantic.ValidationError as error:
             known = [str(c) for e in error.errors() for c in _literals(e)]
             self.problems.add(mark, describe(mark.plain(), expected(error).removeprefix("expected "), known=known))
@@ -288,6 +288,11 @@ class TreeReader:
         return Derived(at, expression, kind)
 
 
+def _tupled(value: Any) -> Any:
+    """Lists as tuples: what a design holds can be hashed."""
+    return tuple(_tupled(v) for v in value) if isinstance(value, list) else value
+
+
 def _decision_form(mark: Mark) -> str | None:
     if not isinstance(mark.value, dict) or "pattern" in mark.value:
         return None
@@ -303,7 +308,7 @@ def _labels(options: list[Mark], patterns: bool) -> list[Any]:
             value = value.get("pattern")
         raw.append("none" if value is None else value)
     if not patterns:
-        return raw
+        return [_tupled(value) for value in raw]
     return [f"{label}#{raw[: i + 1].count(label)}" if raw.count(label) > 1 else label for i, label in enumerate(raw)]
 
 

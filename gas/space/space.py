@@ -287,7 +287,10 @@ class SearchSpace:
             why = "other choices make the same designs"
         else:
             why = self._chain.reasons.of_choice(path, value, self.document.tree.rules)
-        return f"{path}: no design can use {value!r}" + (f": {why}" if why else "")
+        # Another branch may well use the same value at the same place, and not every path names its branch.
+        when = () if "(" in path else self.decisions[decision].when
+        where = " and ".join(f"{at} is {label}" for at, label in when)
+        return f"{path}: no design can use {value!r}{f' where {where}' if where else ''}{f': {why}' if why else ''}"
 
     def _line(self, path: str, text: str) -> str:
         line, column = self.document.place(path)

@@ -36,7 +36,7 @@ class Steps:
             return self._group(value)
         try:
             if kind == "enter":
-                return 0, 0, enter(*value, self.flow)
+                return _step(*enter(*value, self.flow))
             if kind == "stem":
                 resolution, channels, stem = value
                 return _step(*place(stem, start(resolution, channels)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import pydantic
 
@@ -159,7 +159,7 @@ def option_types(pattern: str) -> dict[str, OptionType]:
         for extra in info.metadata:
             annotation = Annotated[annotation, extra]
         adapter = None if slot else _adapter(annotation)
-        optional = not info.is_required() and info.default is None
+        optional = type(None) in get_args(info.annotation)
         result[name] = OptionType(adapter, slot, info.is_required(), info.default, optional)
     return result
 

@@ -11,6 +11,7 @@ from typing import Any
 from gas.architecture import Architecture, Group, Spec, Stage
 from gas.errors import DesignError
 from gas.patterns import PATTERNS, Flow, Pattern, Slot, options_of
+from gas.patterns.base import refuse_class_token
 from gas.plan import enter, leave, place, plan, start
 from gas.space import design_from_text
 
@@ -51,10 +52,13 @@ def cases(pattern: Pattern, count: int, seed: int) -> Iterator[tuple[Any, Flow]]
         try:
             options = options_of(random_spec(pattern, rng))
             flow = random_flow(rng)
+            if pattern.kind == "entry":  # a stage is not entered with a pooling pending
+                flow = flow.but(pool=1)
             layouts = pattern.reads(options, flow)
             if not layouts:
                 continue  # a block whose mixers read no layout in common
-            flow = flow.but(layout=rng.choice(layouts))
+            flow = _laid_out(flow, rng.choice(layouts), rng)
+            refuse_class_token(pattern, flow)
             pattern.after(options, flow)
         except DesignError as error:
             refusal = f"; the last refusal: {error}"
@@ -103,6 +107,17 @@ def random_flow(rng: random.Random) -> Flow:
     )
 
 
+def _laid_out(flow: Flow, layout: str, rng: random.Random) -> Flow:
+    """The flow in a layout, with class or carrier tokens at times."""
+    if layout == "set":
+        return flow.but(layout=layout, grid=(1, flow.tokens), extra=1, pool=1)
+    if layout == "windows":
+        sides = [side for side in range(1, 8) if not flow.grid[0] % side and not flow.grid[1] % side]
+        return flow.but(layout=layout, window=rng.choice(sides), extra=rng.choice((0, 1, 4)), pool=1)
+    extra = int(layout == "tokens" and flow.pool == 1 and rng.random() < 0.2)
+    return flow.but(layout=layout, extra=extra)
+
+
 def random_spec(pattern: Pattern, rng: random.Random, *, prefer: Pattern | None = None) -> Spec:
     """The pattern with random options of the declared types; its own bounds and refusals still stand.
 
@@ -115,14 +130,19 @@ def random_spec(pattern: Pattern, rng: random.Random, *, prefer: Pattern | None 
     for name, info in pattern.Options.model_fields.items():
         slot = next((m for m in info.metadata if isinstance(m, Slot)), None)
         preferred = slot is not None and prefer is not None and slot.kind == prefer.kind
-        if not preferred and not info.is_required() and rng.random() < 0.3:
+        optional = slot is not None and type(None) in typing.get_args(info.annotation)
+        chance = 0.5 if preferred and optional else 0.0 if preferred else 0.3
+        if not info.is_required() and rng.random() < chance:
             continue  # the default
-        if slot is not None:
+        if optional and not preferred and rng.random() < 0.2:
+            chosen[name] = None
+        elif slot is not None:
             inner = prefer if preferred else rng.choice(of_kind(slot.kind))
             chosen[name] = random_spec(inner, rng, prefer=prefer)
         else:
             chosen[name] = random_value(info.annotation, rng, info.metadata)
-    return Spec.of(pattern.name, **{name: value for name, value in chosen.items() if value is not None})
+    fields = pattern.Options.model_fields
+    return Spec.of(pattern.name, **{n: v for n, v in chosen.items() if v is not None or fields[n].default is not None})
 
 
 def random_value(annotation: Any, rng: random.Random, marks: Sequence[Any] = ()) -> Any:
@@ -134,6 +154,8 @@ def random_value(annotation: Any, rng: random.Random, marks: Sequence[Any] = ())
         return random_value(rng.choice(inside), rng)
     if origin is typing.Literal:
         return rng.choice(inside)
+    if origin is tuple:
+        return tuple(random_value(inside[0], rng) for _ in range(rng.choice((1, 2, 2, 3, 4))))
     if annotation is type(None):
         return None
     if annotation is bool:
@@ -143,7 +165,7 @@ def random_value(annotation: Any, rng: random.Random, marks: Sequence[Any] = ())
         usual = SIZES if annotation is int else SHARES
         return rng.choice(near if near and rng.random() < 0.5 else usual)
     raise AssertionError(
-        f"options: got one of type {annotation}; expected bool, int, float, Literal, or None beside one"
+        f"options: got one of type {annotation}; expected bool, int, float, Literal, tuple of one, or None beside one"
     )
 
 
@@ -188,9 +210,9 @@ def _random_design(pattern: Pattern, rng: random.Random) -> Architecture:
     for number in range(2 if pattern.kind == "entry" else rng.randint(1, 2)):
         dim, came, entry = rng.choice(WIDTHS), flow, None
         if number and (pattern.kind == "entry" or rng.random() < 0.5):
-            entry, flow = _standing(lambda: fill("entry"), lambda spec, d=dim, f=came: enter(spec, d, f))
+            entry, flow = _standing(lambda: fill("entry"), lambda spec, d=dim, f=came: enter(spec, d, f)[2])
         else:
-            flow = enter(None, dim, came)
+            flow = enter(None, dim, came)[2]
         depth = rng.randint(1, 2)
 
         def through(block: Spec, depth: int = depth, dim: int = dim, flow: Flow = flow) -> Flow:

@@ -12,7 +12,7 @@ from gas.architecture import Architecture
 from gas.costs import count_module, traced_count
 from gas.costs.table import entries
 from gas.exports import module_source
-from gas.model import build
+from gas.model import build, fuse
 from gas.patterns import PATTERNS, Cost, Flow, Pattern
 from gas.patterns.base import KINDS
 from gas.plan import plan
@@ -43,9 +43,7 @@ def _name(pattern: Pattern) -> None:
     claim(pattern.kind in KINDS, f"kind: got {pattern.kind!r}; expected one of {', '.join(KINDS)}")
     documented(type(pattern))
     claim("Source:" in type(pattern).__doc__, "docstring: got no `Source:`; expected the paper or `Source: none`")
-    # The planner never places an entry: a module of its own would silently be left out, with its cost.
-    fused = "True: an entry is carried out by the block after it (Flow.pool); a block may change the grid itself"
-    claim(pattern.fused or pattern.kind != "entry", f"fused: got False; expected {fused}")
+    claim(not pattern.fused or pattern.kind == "entry", f"fused: got True for a {pattern.kind}; only an entry may be")
 
 
 def _options(pattern: Pattern) -> None:
@@ -82,11 +80,15 @@ def _flow(pattern: Pattern) -> None:
             same(where, got, (flow.target, flow.pooled_grid, 1, False), text)
         if pattern.kind == "channel_mixer":
             same(where, after, flow, "because a channel mixer leaves the flow as it is")
-        if pattern.kind in ("entry", "block", "token_mixer"):
-            # An entry's pooling counts once it is done.
-            sides = tuple(side * after.scale for side in after.grid)
+        if pattern.kind == "entry" and not pattern.fused:
+            same(where, (after.dim, after.pool), (flow.target, 1), "(dim, pool): an entry with a module widens itself")
+        if pattern.kind in ("entry", "block", "token_mixer") and after.layout != "set":
+            # An entry's pooling counts once it is done. A strided convolution rounds an odd grid up.
             text = "(grid x scale): a pattern that shrinks the grid raises `scale` as much"
-            same(where, sides, tuple(side * flow.scale for side in flow.grid), text)
+            for side, came in zip(after.grid, flow.grid, strict=True):
+                claim(
+                    0 <= side * after.scale - came * flow.scale < after.scale, f"{where}: got {after}; expected {text}"
+                )
         if pattern.kind == "head":
             same(where, after.layout, "vector")
 
@@ -131,6 +133,28 @@ def _images(pattern: Pattern) -> None:
             gap = (module(x)[1:2] - module(x[1:2])).abs().max().item()
         text = f"got another output, by {gap:.3g}, than alone; expected the same within 1e-12"
         claim(gap <= 1e-12, f"image in a batch at {options!r}, {flow}: {text}")
+
+
+def _folding(pattern: Pattern) -> None:
+    """Folded for inference it computes the same, whatever statistics its norms have gathered."""
+    for options, flow in cases(pattern, 8, seed=9) if not pattern.fused else ():
+        module, x = _seeded(pattern, options, flow, batch=2)
+        module, x = module.double(), x.double()
+        _gather_statistics(module)
+        with torch.inference_mode():
+            wanted, got = module(x), fuse(module)(x)
+        gap = ((got - wanted).abs().max() / wanted.abs().max().clamp_min(1.0)).item()
+        text = f"got an output that differs by {gap:.3g} relative; expected the same within 1e-9"
+        claim(gap <= 1e-9, f"folded at {options!r}, {flow}: {text}")
+
+
+def _gather_statistics(module: torch.nn.Module) -> None:
+    """Random weights and statistics for every batch norm, as if it had been trained."""
+    generator = torch.Generator().manual_seed(0)
+    for norm in module.modules():
+        if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm):
+            for tensor in (norm.weight.data, norm.bias.data, norm.running_mean, norm.running_var):
+                tensor.copy_(torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype) + 0.5)
 
 
 def _structure(pattern: Pattern) -> None:
@@ -207,9 +231,7 @@ def _noise(shape: tuple[int, ...]) -> torch.Tensor:
 
 def _shape(flow: Flow, batch: int) -> tuple[int, ...]:
     """Shape of the features that a flow describes."""
-    if flow.layout == "map":
-        return (batch, flow.dim, *flow.grid)
-    return (batch, flow.dim) if flow.layout == "vector" else (batch, flow.tokens, flow.dim)
+    return (batch, *flow.shape)
 
 
 PATTERN_CHECKS = {
@@ -219,6 +241,7 @@ PATTERN_CHECKS = {
     "cost": _cost,
     "gradients": _gradients,
     "images": _images,
+    "folding": _folding,
     "structure": _structure,
     "designs": _designs,
     "language": _language,

@@ -109,5 +109,5 @@ def test_unpooled_global_attention_does_not_mind_the_order_of_tokens() -> None:
     order = torch.randperm(12)
     assert torch.allclose(attention(x)[:, order], attention(x[:, order]), atol=1e-12)
     pattern, options = nested(Spec.of("global_attention", heads=2))
-    assert pattern.reads(options, Flow(8, (3, 4), target=8)) == ("tokens", "unrolled")
+    assert pattern.reads(options, Flow(8, (3, 4), target=8)) == ("tokens", "unrolled", "set")
     assert pattern.reads(options, Flow(8, (4, 4), target=8, pool=2)) == ("unrolled",)

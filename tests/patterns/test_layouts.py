@@ -4,7 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gas.patterns.layouts import Reroll, ToMap, ToTokens, Unroll
+from gas.errors import DesignError
+from gas.patterns import Flow
+from gas.patterns.layouts import FromWindows, Reroll, ToMap, ToTokens, Unroll, converted, refuse_conversion
 
 GRIDS = [((8, 8), 0), ((8, 8), 1), ((8, 8), 3), ((4, 12), 2), ((16, 8), 3), ((6, 10), 1)]
 
@@ -69,3 +71,44 @@ def test_conversions_hold_no_weights_and_follow_the_module() -> None:
     module = Unroll((4, 4), 2)
     assert not module.state_dict()
     assert module.to("meta").order.device.type == "meta"
+
+
+@pytest.mark.parametrize(("window", "extra"), [(2, 0), (2, 3), (4, 1)])
+def test_windows_go_back_to_their_places_without_their_carriers(window: int, extra: int) -> None:
+    grid = (4, 8)
+    tokens = torch.randn(2, 32, 5)
+    windows = []
+    for top in range(0, grid[0], window):
+        for left in range(0, grid[1], window):
+            rows = [tokens[:, r * grid[1] + c] for r in range(top, top + window) for c in range(left, left + window)]
+            windows += [torch.full((2, 5), 9.0)] * extra + rows
+    given = torch.stack(windows, dim=1)
+    assert given.shape[1] == Flow(5, grid, "windows", extra=extra, window=window).tokens
+    assert torch.equal(FromWindows(grid, window, extra)(given), tokens)
+
+
+def test_a_map_has_no_place_for_the_class_token() -> None:
+    x = torch.randn(2, 7, 3, 4)
+    tokens = torch.cat([torch.zeros(2, 1, 7), ToTokens()(x)], dim=1)
+    assert torch.equal(ToMap((3, 4), extra=1)(tokens), x)
+
+
+@pytest.mark.parametrize(
+    ("flow", "target", "problem"),
+    [
+        (Flow(4, (1, 5), "set", extra=1), "map", "tokens have been pruned"),
+        (Flow(4, (2, 2), "map"), "windows", "which the part before it has to make; got map"),
+        (Flow(4, (2, 2), "tokens", extra=1), "map", "a class token stands before the tokens"),
+    ],
+)
+def test_conversions_that_would_lose_something_are_refused(flow: Flow, target: str, problem: str) -> None:
+    with pytest.raises(DesignError, match=problem):
+        refuse_conversion(flow, target)
+    refuse_conversion(flow, flow.layout)
+
+
+def test_what_is_converted_has_no_windows_and_no_carriers() -> None:
+    flow = Flow(4, (4, 4), "windows", extra=2, window=2)
+    refuse_conversion(flow, "tokens")
+    assert converted(flow, "tokens") == Flow(4, (4, 4), "tokens")
+    assert converted(flow, "windows") is flow

@@ -9,6 +9,7 @@ from gas.architecture import Spec
 from gas.errors import DesignError, UnknownNameError
 from gas.patterns import Cost, Flow
 from gas.patterns.base import nested, options_of
+from gas.plan import enter
 
 
 def test_conv_embed_gives_tokens_row_by_row_plus_positions() -> None:
@@ -30,7 +31,7 @@ def test_conv_embed_cost_by_hand() -> None:
     assert pattern.cost(bare, Flow(3, (224, 224))).params == 14_208
 
 
-@pytest.mark.parametrize(("options", "where"), [({"kernel": 4}, "kernel"), ({"stride": 5}, "stride")])
+@pytest.mark.parametrize(("options", "where"), [({"kernel": 6}, "kernel"), ({"stride": 5}, "stride")])
 def test_conv_embed_refuses(options: dict, where: str) -> None:
     pattern, typed = nested(Spec.of("conv_embed", dim=8, **options))
     with pytest.raises(DesignError) as caught:
@@ -50,14 +51,15 @@ def test_q_pool_leaves_the_pooling_to_the_next_block() -> None:
         pattern.part(options, flow)
 
 
-@pytest.mark.parametrize(
-    ("flow", "problem"),
-    [(Flow(8, (7, 7)), "even grid; got side 7"), (Flow(8, (8, 8), pool=2), "still pending")],
-)
-def test_q_pool_refuses(flow: Flow, problem: str) -> None:
+def test_q_pool_refuses_an_odd_grid() -> None:
     pattern, options = nested(Spec.of("q_pool"))
-    with pytest.raises(DesignError, match=problem):
-        pattern.after(options, flow)
+    with pytest.raises(DesignError, match="even grid; got side 7"):
+        pattern.after(options, Flow(8, (7, 7)))
+
+
+def test_no_stage_is_entered_while_a_pooling_is_pending() -> None:
+    with pytest.raises(DesignError, match="still pending"):
+        enter(Spec.of("q_pool"), 16, Flow(8, (8, 8), pool=2))
 
 
 def test_mlp_rounds_its_hidden_width_down() -> None:

@@ -6,10 +6,12 @@ from map_reference import block_on_map
 
 from gas.architecture import Spec
 from gas.errors import DesignError
+from gas.model import fuse
 from gas.patterns import PATTERNS, Flow
 from gas.patterns.base import nested
 from gas.patterns.layouts import Reroll, ToMap, ToTokens, Unroll
-from gas.patterns.transformer import DropPath
+from gas.patterns.units import DropPath
+from gas.plan import place
 
 LOCAL = Spec.of("mask_unit_attention", mask_unit=4)
 GLOBAL = Spec.of("global_attention")
@@ -104,3 +106,89 @@ def test_drop_path_keeps_the_mean_and_does_nothing_in_evaluation() -> None:
 
 def test_the_registry_gives_the_block_its_default_mlp() -> None:
     assert PATTERNS.get("transformer").Options(mixer=GLOBAL).mlp == Spec.of("mlp")
+
+
+def frame(**options: object) -> Spec:
+    return Spec.of("transformer", **options)
+
+
+CONV = Spec.of("depthwise_conv")
+
+
+def made(spec: Spec, flow: Flow) -> torch.nn.Module:
+    """The block in double precision, its layer scales and norms at random values."""
+    pattern, options = nested(spec)
+    assert flow.layout in pattern.reads(options, flow)
+    pattern.after(options, flow)
+    torch.manual_seed(0)
+    module = pattern.part(options, flow).build().eval().double()
+    for parameter in module.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return module
+
+
+def test_a_map_mixer_and_a_token_mixer_share_a_block() -> None:
+    flow = Flow(6, (4, 5), "map", 6)
+    module = made(frame(mixer=Spec.of("global_attention", heads=2), mlp=Spec.of("conv_mlp"), local=CONV), flow)
+    x = torch.randn(2, 6, 4, 5, dtype=torch.float64)
+    y = x + module.local.branch(x)
+    y = y + module.token_mixer(module.norm1(y))
+    y = y + module.channel_mixer(module.norm2(y))
+    assert torch.equal(module(x), y)
+    attention = module.token_mixer[1]  # between the two conversions
+    tokens = module.norm1(x).flatten(2).transpose(1, 2)
+    assert torch.allclose(module.token_mixer(module.norm1(x)), attention(tokens).transpose(1, 2).view_as(x))
+
+
+@pytest.mark.parametrize(
+    ("options", "layouts"),
+    [
+        ({"mixer": CONV}, ("map", "tokens")),  # one of two parts must be converted anyway
+        ({"mixer": CONV, "mlp": Spec.of("conv_mlp")}, ("map",)),
+        ({"mixer": Spec.of("global_attention", heads=1)}, ("tokens", "unrolled", "set")),
+        ({"mixer": Spec.of("global_attention", heads=1), "norm": "batch"}, ("map",)),
+        ({"mixer": Spec.of("global_attention", heads=1), "mlp": Spec.of("conv_mlp"), "local": CONV}, ("map",)),
+        ({"mixer": None}, ("tokens", "unrolled", "windows", "set")),
+        ({"mixer": Spec.of("mask_unit_attention", mask_unit=2, heads=1)}, ("unrolled",)),
+        ({"mixer": Spec.of("mask_unit_attention", mask_unit=2, heads=1), "norm": "batch"}, ("map",)),
+    ],
+)
+def test_the_block_works_in_the_layout_that_most_of_its_parts_read(options: dict, layouts: tuple) -> None:
+    pattern, typed = nested(frame(**options))
+    assert pattern.reads(typed, Flow(4, (4, 4), "map", 4)) == layouts
+
+
+def test_layer_scale_and_the_normed_shortcut() -> None:
+    flow = Flow(6, (4, 5), "tokens", 6)
+    spec = frame(mixer=Spec.of("global_attention", heads=2), layer_scale=0.5, shortcut="norm")
+    module = made(spec, flow)
+    x = torch.randn(2, 20, 6, dtype=torch.float64)
+    y = module.norm1(x)
+    y = y + module.scale1.gamma * module.token_mixer(y)
+    y = y + module.scale2.gamma * module.channel_mixer(module.norm2(y))
+    assert torch.allclose(module(x), y, atol=1e-12)
+
+
+def test_a_block_of_one_depthwise_convolution_folds_into_it() -> None:
+    module = made(frame(mixer=CONV, mlp=None, norm="none", layer_scale=0.5), Flow(6, (4, 5), "map", 6))
+    x = torch.randn(2, 6, 4, 5, dtype=torch.float64)
+    folded = fuse(module)
+    assert [type(m) for m in folded.modules() if list(m.parameters(recurse=False))] == [torch.nn.Conv2d]
+    assert torch.allclose(folded(x), module(x), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "flow", "where"),
+    [
+        ({"mixer": None, "mlp": None}, Flow(4, (4, 4), "map", 4), "mixer"),
+        ({"mixer": None}, Flow(4, (4, 4), "tokens", 8), "mixer"),
+        ({"mixer": CONV, "mlp": Spec.of("conv_mlp")}, Flow(4, (4, 4), "map", 8), "mixer"),
+        ({"mixer": Spec.of("global_attention", heads=1), "local": CONV}, Flow(4, (4, 4), "tokens", 8), "local"),
+        ({"mixer": Spec.of("global_attention", heads=1), "norm": "none"}, Flow(4, (4, 4), "tokens", 8), "norm"),
+        ({"mixer": CONV, "mlp": None}, Flow(4, (4, 4), "tokens", 4, extra=1), ""),
+    ],
+)
+def test_blocks_that_cannot_stand(options: dict, flow: Flow, where: str) -> None:
+    with pytest.raises(DesignError) as caught:
+        place(frame(**options), flow)
+    assert caught.value.where == where

@@ -128,8 +128,8 @@ def check_refusals(error: SpaceError, text: str) -> None:
     """A choice that is said to be unused is not found in any design (branches and empty groups left aside)."""
     used = values_used(text)
     for line in error.problems:
-        found = re.search(r": (\S+): no design can use (\S+?)(:|$)", line)
-        if found and "(" not in found[1] and "#" not in found[2] and "blocks[1]" not in found[1]:
+        found = re.search(r": (\S+): no design can use (\S+?)(:| where|$)", line)
+        if found and " where " not in line and "(" not in found[1] and "#" not in found[2] and "blocks[1]" not in found[1]:
             assert "other choices" in line or found[2] not in used.get(found[1], set()), line
 
 
