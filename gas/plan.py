@@ -96,7 +96,8 @@ def enter(entry: Spec | None, dim: int, flow: Flow) -> tuple[Cost, Flow, Flow]:
         cost, read, after = place(entry, flow)
     except DesignError as error:
         raise within("entry", error) from error
-    return cost, read, after.but(fresh=True)
+    # What attended before is of no account behind an entry's own module: a lag leads from block to block.
+    return cost, read, after.but(fresh=True, scope=None)
 
 
 @lru_cache(maxsize=200_000)

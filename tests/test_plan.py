@@ -11,9 +11,11 @@ from random_designs import random_designs
 from gas.architecture import Architecture, Group, Spec, Stage
 from gas.costs import traced_count
 from gas.errors import DesignError
+from gas.model import build
 from gas.patterns import Cost, Flow
-from gas.patterns.layouts import Reroll, ToMap, ToTokens, Unroll
-from gas.plan import convert, enter, place, plan, start
+from gas.patterns.layouts import Reroll, ToMap, ToTokens, Unroll, convert
+from gas.plan import enter, place, plan, start
+from gas.space import space_from_text
 
 MUA = Spec.of("transformer", mixer=Spec.of("mask_unit_attention", heads=1, mask_unit=4))
 GLOBAL = Spec.of("transformer", mixer=Spec.of("global_attention", heads=1))
@@ -140,3 +142,52 @@ def test_convert_changes_any_layout_into_any_other() -> None:
             for part in convert(flow, target, groups if source == "unrolled" else 0, groups):
                 y = part.build()(y)
             assert torch.equal(y, have[target]), (source, target)
+
+
+STRIDED = Spec.of("conv_downsample")
+
+
+def test_an_entry_with_a_module_is_placed_with_its_cost() -> None:
+    whole = design(stage(GLOBAL, 8), stage(GLOBAL, 16, entry=STRIDED))
+    placed = plan(whole).placed
+    entry = next(each for each in placed if each.path == "stages[1].entry")
+    assert (entry.stage, entry.before.dim, entry.after.dim) == (1, 8, 16)
+    assert entry.before.grid == (2 * entry.after.grid[0], 2 * entry.after.grid[1])
+    assert entry.cost == Cost(9 * 8 * 16 * entry.after.tokens, 9 * 8 * 16 + 2 * 16)
+    assert plan(whole).cost == traced_count(whole).cost
+    assert entry.after.scope is None
+
+
+def test_odd_grids_are_rounded_up_and_the_reduction_says_so() -> None:
+    whole = design(*(stage(GLOBAL, 8, entry=STRIDED if i else None) for i in range(4)), resolution=28)
+    assert [end.grid[0] for end in plan(whole).ends] == [7, 4, 2, 1]
+    network = build(whole).eval()
+    assert [info["reduction"] for info in network.feature_info] == [4, 8, 16, 32]
+    maps = network.forward_features(torch.zeros(1, 3, 28, 28))
+    assert [m.shape[-1] for m in maps] == [7, 4, 2, 1]
+
+
+def test_an_entry_alone_makes_no_stage() -> None:
+    with pytest.raises(DesignError, match=r"stages\[1\].blocks: the stage has no block"):
+        plan(design(stage(GLOBAL, 8), Stage(16, (Group(GLOBAL, 0),), STRIDED)))
+
+
+def test_a_space_counts_entries_with_modules() -> None:
+    space = space_from_text(
+        """
+        input: {resolution: 32}
+        stem: {pattern: conv_stem, dim: 8}
+        stages:
+          - dim: 8
+            blocks: [{pattern: transformer, depth: 1, mixer: depthwise_conv, mlp: conv_mlp, norm: none}]
+          - entry: {pattern: conv_downsample, kernel: {choose: [1, 3]}}
+            dim: {choose: [8, 16]}
+            blocks: [{pattern: transformer, depth: {range: [1, 2]}, mixer: depthwise_conv, mlp: conv_mlp, norm: none}]
+        head: classifier
+        """
+    )
+    assert space.size() == 2 * 2 * 2
+    designs = {each.architecture.id: each for each in space.sample(200, seed=0)}
+    assert len(designs) == 8
+    for each in designs.values():
+        assert plan(each.architecture).cost == traced_count(each.architecture).cost
