@@ -187,7 +187,7 @@ def test_a_space_counts_entries_with_modules() -> None:
         """
     )
     assert space.size() == 2 * 2 * 2
-    designs = {each.architecture.id: each for each in space.sample(200, seed=0)}
+    designs = {each.id: each for each in space.sample(200, seed=0)}
     assert len(designs) == 8
     for each in designs.values():
-        assert plan(each.architecture).cost == traced_count(each.architecture).cost
+        assert plan(each).cost == traced_count(each).cost
