@@ -118,7 +118,7 @@ def leave(dim: int, flow: Flow) -> Flow:
         raise DesignError("blocks", "the stage has no block")
     if flow.dim != dim:
         raise DesignError("blocks", f"no block changes the width from {flow.dim} to the stage's dim {dim}")
-    return flow.but(lag=False)
+    return flow.but(lag=False, unshifted=False)
 
 
 @lru_cache(maxsize=4_096)

@@ -49,8 +49,8 @@ class Mixing(Mlp):
 class Idle(Mlp):
     """Has a parameter that nothing uses."""
 
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__(dim, hidden)
+    def __init__(self, dim: int, hidden: int, act: str) -> None:
+        super().__init__(dim, hidden, act)
         self.unused = nn.Parameter(torch.zeros(dim))
 
 

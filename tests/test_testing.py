@@ -225,7 +225,7 @@ PROXIES_BROKEN = {
     "narrow": (
         "spaces",
         Narrow,
-        r"score of a design of tiny at the default fidelity: got DesignError\(.*expected a score",
+        r"score of a design of \w+ at the default fidelity: got DesignError\(.*expected a score",
     ),
 }
 

@@ -27,7 +27,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from claims import CLAIMS, PAIRS
 
-from gas.costs import cost, measure, ratio
+from gas.costs import cost, ratio
+from gas.costs.measure import measure
 from gas.model import build, fuse
 from gas.space import load
 

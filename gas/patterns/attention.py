@@ -33,6 +33,8 @@ class UnitAttention(nn.Module):
         qkv_bias: Whether queries, keys and values have a bias.
     """
 
+    first, last = "qkv", "proj"
+
     def __init__(
         self,
         dim: int,
@@ -59,7 +61,9 @@ class UnitAttention(nn.Module):
         q, k, v = qkv.permute(3, 0, 2, 4, 1, 5).unbind(0)  # each (B, W, K, N/W, D)
         if self.pool > 1:
             q = q.unflatten(3, (self.pool, -1)).amax(dim=3)  # (B, W, K, N/W/pool, D)
-        x = F.scaled_dot_product_attention(q, k, v)  # (B, W, K, N/W/pool, D)
+        # Torch has fast kernels for four dimensions only.
+        x = F.scaled_dot_product_attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1))
+        x = x.unflatten(0, (-1, units))  # (B, W, K, N/W/pool, D)
         x = x.permute(0, 3, 1, 2, 4).flatten(3).flatten(1, 2)  # (B, N/pool, inner)
         return self.proj(x)
 
@@ -112,7 +116,8 @@ class AttentionPattern(Pattern):
         unit = self.unit_side(options, flow)
         for side in flow.pooled_grid if unit else ():
             if side % unit:
-                raise DesignError("mask_unit", f"a unit of side {unit} does not divide the grid's side {side}")
+                problem = f"got {unit}, which does not divide the grid's side {side}; expected a divisor"
+                raise DesignError("mask_unit", problem)
         return flow.but(
             dim=flow.target,
             grid=flow.pooled_grid,
@@ -148,6 +153,11 @@ class AttentionPattern(Pattern):
             inner=None if inner == flow.target else inner,
             qkv_bias=options.qkv_bias,
         )
+
+
+def heads_and_inner(options: AttentionOptions, dim: int) -> tuple[int, int]:
+    """Number of heads, and channels of all of them together; DesignError where the one does not divide the other."""
+    return _heads(options, dim)
 
 
 def _heads(options: AttentionOptions, dim: int) -> tuple[int, int]:

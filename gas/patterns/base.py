@@ -89,6 +89,7 @@ class Flow:
         extra: Tokens that stand for no place on the grid: class tokens before `tokens` and `set`, carriers before each
             window of `windows`.
         window: Side of a window of `windows`; 0 in all other layouts.
+        unshifted: True where the stage's last window attention did not shift its windows.
     """
 
     dim: int
@@ -102,6 +103,7 @@ class Flow:
     fresh: bool = False
     extra: int = 0
     window: int = 0
+    unshifted: bool = False
 
     @property
     def tokens(self) -> int:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gas.errors import DesignError
 from gas.patterns.base import Cost, Flow, Options, Part, Pattern, linear_cost, norm_cost, register
+from gas.patterns.folding import norm_into
 from gas.patterns.units import ACTIVATIONS, Activation
 
 
@@ -56,6 +57,16 @@ class Classifier(nn.Module):
         x = self.dropout(self.hidden(x))
         return self.linear(x) if self.teacher is None else (self.linear(x) + self.teacher(x)) / 2
 
+    def folded(self) -> nn.Module:
+        """A batch norm goes into the layer behind it, and two last layers become one, their mean."""
+        if self.teacher is not None:
+            for name in ("weight", "bias"):
+                both = [getattr(layer, name).detach() for layer in (self.linear, self.teacher)]
+                setattr(self.linear, name, nn.Parameter(sum(both) / 2))
+            self.teacher = None
+        self.norm = norm_into(self.norm, self.linear if isinstance(self.hidden, nn.Identity) else self.hidden)
+        return self
+
 
 class ClassifierOptions(Options):
     """Options of classifier."""
@@ -74,6 +85,7 @@ class ClassifierOptions(Options):
     ) = None
     act: Annotated[Activation, Field(description="activation of the hidden layer")] = "gelu"
     hidden_norm: Annotated[bool, Field(description="a layer norm behind the hidden layer's activation")] = False
+    hidden_eps: Annotated[float, Field(gt=0, description="eps of that norm")] = 1e-6
     both: Annotated[bool, Field(description="a second layer, for distillation; the mean of both is given")] = False
 
 
@@ -122,7 +134,8 @@ class ClassifierPattern(Pattern):
         if options.hidden is not None:
             dim = int(flow.dim * options.hidden)
             layers = [Part.of(nn.Linear, in_features=flow.dim, out_features=dim), Part.of(ACTIVATIONS[options.act])]
-            layers += [Part.of(nn.LayerNorm, normalized_shape=dim, eps=1e-6)] if options.hidden_norm else []
+            if options.hidden_norm:
+                layers.append(Part.of(nn.LayerNorm, normalized_shape=dim, eps=options.hidden_eps))
             hidden = Part(nn.Sequential, {"": layers})
         norm = None
         if options.norm == "layer":

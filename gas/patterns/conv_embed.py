@@ -24,6 +24,7 @@ class ConvEmbed(nn.Module):
         grid: (H, W) of the position embedding; None for none.
         class_token: A learned token stands before the others.
         eps: Of a layer norm over each token; None for no norm.
+        bias: Whether the convolution has a bias.
     """
 
     def __init__(
@@ -35,9 +36,11 @@ class ConvEmbed(nn.Module):
         grid: tuple[int, int] | None = None,
         class_token: bool = False,
         eps: float | None = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, dim, kernel, stride, padding=0 if kernel == stride else kernel // 2)
+        padding = 0 if kernel == stride else kernel // 2
+        self.conv = nn.Conv2d(channels, dim, kernel, stride, padding, bias=bias)
         self.norm = nn.Identity() if eps is None else nn.LayerNorm(dim, eps=eps)
         self.token = nn.Parameter(torch.zeros(1, 1, dim)) if class_token else None
         self.position = None if grid is None else nn.Parameter(torch.zeros(1, grid[0] * grid[1] + class_token, dim))
@@ -65,11 +68,12 @@ class ConvEmbedOptions(Options):
     norm: Annotated[Literal["layer", "none"], Field(description="norm over each token")] = "none"
     eps: Annotated[float, Field(gt=0, description="eps of that norm")] = 1e-6
     class_token: Annotated[bool, Field(description="a learned token before the others, for the head to read")] = False
+    bias: Annotated[bool, Field(description="the convolution has a bias")] = True
 
 
 @register("conv_embed")
 class ConvEmbedPattern(Pattern):
-    """Patch embedding by one biased convolution; norm, learned absolute position embedding and class token as wanted.
+    """Patch embedding by one convolution; norm, learned absolute position embedding and class token as wanted.
 
     Source: Hiera, arXiv 2306.00989, and its public code: kernel 7, stride 4, padding 3. Patches that do not overlap
     (kernel = stride, no padding): ViT, arXiv 2010.11929, section 3.1, which also has the class token.
@@ -89,9 +93,9 @@ class ConvEmbedPattern(Pattern):
         return flow.but(dim=options.dim, grid=grid, layout="tokens", extra=int(options.class_token))
 
     def cost(self, options: ConvEmbedOptions, flow: Flow) -> Cost:
-        """Convolution with bias, norm, class token and position embedding."""
+        """Convolution, norm, class token and position embedding."""
         after = self.after(options, flow)
-        total = conv_cost(after.grid, flow.dim, options.dim, options.kernel)
+        total = conv_cost(after.grid, flow.dim, options.dim, options.kernel, bias=options.bias)
         total += Cost(0, after.tokens * options.dim * (options.position == "learned") + options.dim * after.extra)
         return total + norm_cost(options.dim) if options.norm == "layer" else total
 
@@ -106,4 +110,5 @@ class ConvEmbedPattern(Pattern):
             grid=self.after(options, flow).grid if options.position == "learned" else None,
             class_token=options.class_token,
             eps=options.eps if options.norm == "layer" else None,
+            **({} if options.bias else {"bias": False}),
         )

@@ -22,6 +22,8 @@ class ConvMlp(nn.Module):
         norm: Batch norms in place of biases.
     """
 
+    first, last = "fc1", "fc2"
+
     def __init__(self, dim: int, hidden: int, act: str, norm: bool) -> None:
         super().__init__()
         self.fc1 = ConvNorm(dim, hidden) if norm else nn.Conv2d(dim, hidden, 1)

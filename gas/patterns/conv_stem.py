@@ -10,7 +10,7 @@ from torch import nn
 
 from gas.errors import DesignError
 from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, register
-from gas.patterns.units import Activation, ConvNorm, conv_norm_cost, strided
+from gas.patterns.units import ACTIVATIONS, Activation, ConvNorm, conv_norm_cost, strided
 
 
 class ConvStemOptions(Options):
@@ -24,6 +24,7 @@ class ConvStemOptions(Options):
     ) = None
     kernel: Annotated[int, Field(gt=0, description="side of the convolutions, pixels (odd)")] = 3
     act: Annotated[Activation, Field(description="activation behind each norm")] = "gelu"
+    norm_last: Annotated[bool, Field(description="each activation stands before its norm")] = False
     last_act: Annotated[bool, Field(description="the last convolution has its activation too")] = True
     bias: Annotated[bool, Field(description="the convolutions have biases beside the norms'")] = False
     eps: Annotated[float, Field(gt=0, description="eps of the norms")] = 1e-5
@@ -38,7 +39,8 @@ class ConvStemPattern(Pattern):
     """Convolution, batch norm, activation, several times: early convolutions in place of one patch embedding.
 
     Source: Xiao et al., arXiv 2106.14881, section 4; as in LeViT (arXiv 2104.01136, section 4), EfficientViT
-    (arXiv 2305.07027, section 3), SHViT, SwiftFormer, EfficientFormerV2 and FasterViT.
+    (arXiv 2305.07027, section 3), SHViT, SwiftFormer, EfficientFormerV2 and FasterViT. `norm_last` is as in the public
+    code of CMT, arXiv 2107.06263.
     """
 
     kind = "stem"
@@ -75,9 +77,16 @@ class ConvStemPattern(Pattern):
         for number, (width, stride) in enumerate(zip(widths, options.strides, strict=True), 1):
             act = options.act if number < len(widths) or options.last_act else "none"
             more = {"bias": options.bias, "eps": options.eps}
-            parts.append(
-                Part.of(ConvNorm, dim=dim, dim_out=width, kernel=options.kernel, stride=stride, act=act, **more)
-            )
+            if (
+                options.norm_last and act != "none"
+            ):  # it cannot go into the convolution, nor into the next one's padding
+                args = {"in_channels": dim, "out_channels": width, "kernel_size": options.kernel, "stride": stride}
+                parts.append(Part.of(nn.Conv2d, **args, padding=options.kernel // 2, bias=options.bias))
+                parts.append(Part.of(ACTIVATIONS[act]))
+                parts.append(Part.of(nn.BatchNorm2d, num_features=width, eps=options.eps))
+            else:
+                args = {"dim": dim, "dim_out": width, "kernel": options.kernel, "stride": stride}
+                parts.append(Part.of(ConvNorm, **args, act=act, **more))
             dim = width
         return Part(nn.Sequential, {"": parts})
 

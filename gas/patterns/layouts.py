@@ -8,11 +8,13 @@ unrolled again with one group fewer, and a mask unit of side 2^j is the leading 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from gas.errors import DesignError
-from gas.patterns.base import Flow, Part
+from gas.patterns.base import Flow, Part, Pattern, refuse_class_token
 
 
 class ToTokens(nn.Module):
@@ -135,3 +137,24 @@ def convert(flow: Flow, target: str, groups: int = 0, wanted: int = 0) -> tuple[
     if target == "unrolled":
         parts.append(Part.of(Unroll, grid=flow.grid, groups=wanted))
     return tuple(parts)
+
+
+def inside(pattern: Pattern, options: Any, flow: Flow) -> Flow:
+    """The flow as a part inside another reads it."""
+    layouts = pattern.reads(options, flow)
+    target = flow.layout if flow.layout in layouts else layouts[0]
+    refuse_conversion(flow, target)
+    refuse_class_token(pattern, flow.but(layout=target))
+    return converted(flow, target)
+
+
+def inner_part(pattern: Pattern, options: Any, flow: Flow) -> Part:
+    """A part inside another, with conversions around it where it reads another layout than `flow` has."""
+    within = inside(pattern, options, flow)
+    part = pattern.part(options, within)
+    if within.layout == flow.layout:
+        return part
+    groups = pattern.groups(options, within)
+    there = convert(flow, within.layout, wanted=groups)
+    back = convert(pattern.after(options, within), flow.layout, groups=groups)
+    return Part(nn.Sequential, {"": [*there, part, *back]})

@@ -1,4 +1,4 @@
-"""The transformer's channel mixer: two linear layers with a GELU between them."""
+"""The transformer's channel mixer: two linear layers with an activation between them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from torch import Tensor, nn
 
 from gas.errors import DesignError
 from gas.patterns.base import Cost, Flow, Options, Part, Pattern, linear_cost, register
+from gas.patterns.units import Activation, activation
 
 
 class Mlp(nn.Module):
-    """Linear C -> hidden, GELU, linear hidden -> C; biased."""
+    """Linear C -> hidden, activation, linear hidden -> C; biased."""
 
-    def __init__(self, dim: int, hidden: int) -> None:
+    first, last = "fc1", "fc2"
+
+    def __init__(self, dim: int, hidden: int, act: str = "gelu") -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
-        self.act = nn.GELU()
+        self.act = activation(act)
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -29,13 +32,15 @@ class MlpOptions(Options):
     """Options of mlp."""
 
     ratio: Annotated[float, Field(gt=0, le=16, description="hidden width as a multiple of the block's width")] = 4.0
+    act: Annotated[Activation, Field(description="activation in between")] = "gelu"
 
 
 @register("mlp")
 class MlpPattern(Pattern):
-    """Two biased linear layers with a GELU.
+    """Two biased linear layers with an activation between them.
 
-    Source: Vaswani et al., arXiv 1706.03762, section 3.3, with GELU as in ViT, arXiv 2010.11929.
+    Source: Vaswani et al., arXiv 1706.03762, section 3.3, with GELU as in ViT, arXiv 2010.11929; with SiLU as in
+    MobileViT, arXiv 2110.02178.
     """
 
     kind = "channel_mixer"
@@ -59,7 +64,8 @@ class MlpPattern(Pattern):
 
     def part(self, options: MlpOptions, flow: Flow) -> Part:
         """An Mlp."""
-        return Part.of(Mlp, dim=flow.dim, hidden=_hidden(options, flow.dim))
+        act = {} if options.act == "gelu" else {"act": options.act}
+        return Part.of(Mlp, dim=flow.dim, hidden=_hidden(options, flow.dim), **act)
 
 
 def _hidden(options: MlpOptions, dim: int) -> int:

@@ -20,11 +20,11 @@ from gas.patterns.base import (
     linear_cost,
     nested,
     norm_cost,
-    refuse_class_token,
     register,
     within,
 )
-from gas.patterns.layouts import convert, converted, refuse_conversion
+from gas.patterns.folding import norm_into, scale_into
+from gas.patterns.layouts import inner_part, inside
 from gas.patterns.units import DropPath, LayerScale, NormKind, Residual, norm_part, with_identity
 
 
@@ -91,12 +91,23 @@ class TransformerBlock(nn.Module):
         return x
 
     def folded(self) -> nn.Module:
-        """A token mixer that is one depthwise convolution takes its shortcut in, and becomes the local part."""
+        """A token mixer that is one depthwise convolution takes its shortcut in, and becomes the local part.
+
+        Batch norms and layer scales go into the layers beside them.
+        """
         if isinstance(self.norm1, nn.Identity) and self.local is None and self.token_mixer is not None:
             self.local = with_identity(self.token_mixer, self.scale1)
             if self.local is not None:
                 self.token_mixer, self.scale1 = None, nn.Identity()
-        return self
+        if self.token_mixer is not None:
+            self.scale1 = scale_into(self.scale1, self.token_mixer)
+            if not self.normed and self.shortcut is None:
+                self.norm1 = norm_into(self.norm1, self.token_mixer)
+        if self.channel_mixer is not None:
+            self.scale2 = scale_into(self.scale2, self.channel_mixer)
+            self.norm2 = norm_into(self.norm2, self.channel_mixer)
+        alone = self.token_mixer is None and self.channel_mixer is None
+        return self.local if alone and self.local is not None else self
 
 
 class TransformerOptions(Options):
@@ -202,9 +213,9 @@ class TransformerPattern(Pattern):
         after = flow
         if options.mixer is not None:
             mixer, mixer_options = self._mixer(options, flow)
-            inside = _inside(mixer, mixer_options, flow)
-            total += mixer.cost(mixer_options, inside) + self._branch_cost(options, options.norm, flow.dim, flow.target)
-            after = mixer.after(mixer_options, inside).but(layout=flow.layout)
+            read = inside(mixer, mixer_options, flow)
+            total += mixer.cost(mixer_options, read) + self._branch_cost(options, options.norm, flow.dim, flow.target)
+            after = mixer.after(mixer_options, read).but(layout=flow.layout)
             if flow.dim != flow.target:
                 total += linear_cost(flow.tokens, flow.dim, flow.target)
         if options.mlp is not None:
@@ -216,17 +227,17 @@ class TransformerPattern(Pattern):
         """A TransformerBlock around its mixers."""
         args: dict[str, Any] = {}
         if options.local is not None:
-            args["local"] = Part.of(Residual, branch=_inner_part(*nested(options.local), flow))
+            args["local"] = Part.of(Residual, branch=inner_part(*nested(options.local), flow))
         after = flow
         if options.mixer is not None:
             mixer, mixer_options = self._mixer(options, flow)
             args["norm1"] = norm_part(options.norm, flow.dim, flow.layout, options.eps)
-            args["token_mixer"] = _inner_part(mixer, mixer_options, flow)
+            args["token_mixer"] = inner_part(mixer, mixer_options, flow)
             args["scale1"] = self._scale(options, flow.target, flow.layout)
-            after = mixer.after(mixer_options, _inside(mixer, mixer_options, flow)).but(layout=flow.layout)
+            after = mixer.after(mixer_options, inside(mixer, mixer_options, flow)).but(layout=flow.layout)
         if options.mlp is not None:
             args["norm2"] = norm_part(self._mlp_norm(options), after.dim, flow.layout, options.eps)
-            args["channel_mixer"] = _inner_part(*nested(options.mlp), after)
+            args["channel_mixer"] = inner_part(*nested(options.mlp), after)
             args["scale2"] = self._scale(options, after.dim, flow.layout)
         if flow.dim != flow.target:
             args["shortcut"] = _widening(flow)
@@ -251,19 +262,22 @@ class TransformerPattern(Pattern):
         for name, kind in norms:
             if kind in ("batch", "group") and flow.layout != "map":
                 raise DesignError(name, f"a {kind} norm works on a map; got {flow.layout}")
+            dim = flow.dim if name == "norm" else flow.target
+            if kind == "group" and dim * flow.grid[0] * flow.grid[1] == 1:
+                raise DesignError(name, "got a group norm over one channel at one place; expected more than one number")
         if options.mixer is not None and flow.dim != flow.target and options.norm == "none":
             raise DesignError("norm", "got none; a block that changes the width has its shortcut read the normed input")
 
     def _inner(self, name: str, pattern: Pattern, options: Any, flow: Flow) -> Flow:
         """What a part gives out, in its own layout."""
         try:
-            return pattern.after(options, _inside(pattern, options, flow))
+            return pattern.after(options, inside(pattern, options, flow))
         except DesignError as error:
             raise within(name, error) from error
 
     def _inner_cost(self, spec: Spec, flow: Flow) -> Cost:
         pattern, options = nested(spec)
-        return pattern.cost(options, _inside(pattern, options, flow))
+        return pattern.cost(options, inside(pattern, options, flow))
 
     def _branch_cost(self, options: TransformerOptions, norm: str, dim: int, dim_out: int) -> Cost:
         """Norm and layer scale of one branch."""
@@ -286,27 +300,6 @@ class TransformerPattern(Pattern):
 def _places(flow: Flow) -> dict[str, int]:
     """What a conversion there and back leaves as it was."""
     return {"extra": flow.extra, "window": flow.window}
-
-
-def _inside(pattern: Pattern, options: Any, flow: Flow) -> Flow:
-    """The flow as a part inside the block reads it."""
-    layouts = pattern.reads(options, flow)
-    target = flow.layout if flow.layout in layouts else layouts[0]
-    refuse_conversion(flow, target)
-    refuse_class_token(pattern, flow.but(layout=target))
-    return converted(flow, target)
-
-
-def _inner_part(pattern: Pattern, options: Any, flow: Flow) -> Part:
-    """A part of the block, with conversions around it where it reads another layout than the block."""
-    inside = _inside(pattern, options, flow)
-    part = pattern.part(options, inside)
-    if inside.layout == flow.layout:
-        return part
-    groups = pattern.groups(options, inside)
-    there = convert(flow, inside.layout, wanted=groups)
-    back = convert(pattern.after(options, inside), flow.layout, groups=groups)
-    return Part(nn.Sequential, {"": [*there, part, *back]})
 
 
 def _widening(flow: Flow) -> Part:

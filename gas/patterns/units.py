@@ -160,7 +160,7 @@ def with_identity(branch: nn.Module, scale: nn.Module) -> nn.Conv2d | None:
         weight, bias = weight * scale.gamma.detach().view(-1, 1, 1, 1), bias * scale.gamma.detach()
     weight[:, 0, side // 2, side // 2] += 1.0
     dim = branch.in_channels
-    conv = nn.Conv2d(dim, dim, side, padding=side // 2, groups=dim, device=weight.device, dtype=weight.dtype)
+    conv = nn.Conv2d(dim, dim, side, padding=side // 2, groups=dim, device="meta")  # which draws no initial weights
     conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
     return conv
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from gas.errors import DesignError
+from gas.patterns.base import PATTERNS
 from gas.space.expressions import Expression
 
 
@@ -40,7 +41,16 @@ class Reasons:
         near = plain.rpartition(".")[0] or plain
         found = [DesignError(*key) for counts in self._found.values() for key in counts]
         named = [e for e in found if e.where.startswith(near) and f"got {value};" in e.problem]
+        # Of a pattern: what stood in the way inside it, at an option that it has.
+        named = named or [e for e in found if e.where.startswith(f"{plain}.") and _is_option(e.where, plain, value)]
         if named:
             return str(named[0])
         about = [f"rules[{i}]: {rule.text!r}" for i, rule in enumerate(rules) if plain in rule.paths]
         return " and ".join(about)
+
+
+def _is_option(where: str, path: str, label: object) -> bool:
+    """Whether a place right under a path is an option of the pattern that a choice is labelled with."""
+    name = str(label).partition("#")[0]
+    option = where.removeprefix(f"{path}.").partition(".")[0]
+    return name in PATTERNS and option in PATTERNS.get(name).Options.model_fields

@@ -263,7 +263,10 @@ class SearchSpace:
             raise self._error(why.where, str(why) if self.is_design else f"no design of the space is possible: {why}")
         unused = self._chain.unused()
         if unused:
-            raise SpaceError([self._line(self.decisions[d].path, self._why_unused(d, c)) for d, c in unused])
+            # What stands inside an unused pattern goes without saying.
+            branches = {(self.decisions[d].path, self.decisions[d].choices[c]) for d, c in unused}
+            outermost = [(d, c) for d, c in unused if branches.isdisjoint(self.decisions[d].when)]
+            raise SpaceError([self._line(self.decisions[d].path, self._why_unused(d, c)) for d, c in outermost])
         for constraint in self.budgets:
             least, most = self.cost_range[constraint.metric]
             where = f"constraints.{constraint.metric}"

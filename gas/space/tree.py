@@ -295,6 +295,13 @@ def _referred(node: Tie | Derived, known: Known) -> Any:
         raise DesignError(node.at, f"got {value!r}; {expected(error)}") from error
 
 
+LISTS = {
+    "tuple_type": "a list such as [1, 2]",
+    "too_short": "a list of {min_length} or more",
+    "too_long": "a list of {max_length} or fewer",
+}
+
+
 def expected(error: pydantic.ValidationError) -> str:
     """What a value should have been, in words: `expected an integer greater than 0`."""
     texts = []
@@ -302,7 +309,10 @@ def expected(error: pydantic.ValidationError) -> str:
         if item["type"] == "none_required":
             continue
         text = item["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        texts.append(text[:1].lower() + text[1:])
+        if item["type"] in LISTS:  # files have lists; that a design holds tuples is no matter of theirs
+            text = LISTS[item["type"]].format(**item.get("ctx", {}))
+        where = f" at [{item['loc'][-1]}]" if item["loc"] and isinstance(item["loc"][-1], int) else ""
+        texts.append(text[:1].lower() + text[1:] + where)
     return "expected " + " or ".join(dict.fromkeys(texts))
 
 

@@ -124,12 +124,13 @@ def random_spec(pattern: Pattern, rng: random.Random, *, prefer: Pattern | None 
     Args:
         pattern: The pattern.
         rng: Source of chance.
-        prefer: A pattern that fills every slot of its kind.
+        prefer: A pattern that fills every slot of its kind, but for its own.
     """
     chosen = {}
     for name, info in pattern.Options.model_fields.items():
         slot = next((m for m in info.metadata if isinstance(m, Slot)), None)
-        preferred = slot is not None and prefer is not None and slot.kind == prefer.kind
+        # A pattern may hold others of its own kind; preferred there too, it would nest without end.
+        preferred = slot is not None and prefer is not None and slot.kind == prefer.kind and pattern is not prefer
         optional = slot is not None and type(None) in typing.get_args(info.annotation)
         chance = 0.5 if preferred and optional else 0.0 if preferred else 0.3
         if not info.is_required() and rng.random() < chance:

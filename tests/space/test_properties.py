@@ -129,7 +129,8 @@ def check_refusals(error: SpaceError, text: str) -> None:
     used = values_used(text)
     for line in error.problems:
         found = re.search(r": (\S+): no design can use (\S+?)(:| where|$)", line)
-        if found and " where " not in line and "(" not in found[1] and "#" not in found[2] and "blocks[1]" not in found[1]:
+        elsewhere = found and (" where " in line or "(" in found[1] or "#" in found[2] or "blocks[1]" in found[1])
+        if found and not elsewhere:
             assert "other choices" in line or found[2] not in used.get(found[1], set()), line
 
 
