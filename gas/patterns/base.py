@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -125,7 +125,12 @@ class Flow:
 
     def but(self, **changes: Any) -> Flow:
         """A copy with changes."""
-        return replace(self, **changes)
+        # dataclasses.replace takes five times as long, and a space's tables make some hundred thousand copies.
+        other = object.__new__(Flow)
+        other.__dict__.update(self.__dict__, **changes)
+        if len(other.__dict__) != len(self.__dict__):
+            raise TypeError(f"got {sorted(changes)}; expected fields of Flow")
+        return other
 
 
 @dataclass(frozen=True)
@@ -196,6 +201,13 @@ class Pattern(ABC):
     def with_scope(self, options: Any, scope: Spec) -> Spec:
         """For token mixers that have a scope: this mixer's widths with another's scope."""
         return scope
+
+    def shared_params(self, options: Any, flow: Flow) -> int:
+        """Of its params, those that equal blocks in a row can share (see shared_position).
+
+        A mixer that has any keeps all shapes; its module says in `shared` under which name it holds them.
+        """
+        return 0
 
     @abstractmethod
     def after(self, options: Any, flow: Flow) -> Flow:

@@ -77,9 +77,7 @@ class ConvStemPattern(Pattern):
         for number, (width, stride) in enumerate(zip(widths, options.strides, strict=True), 1):
             act = options.act if number < len(widths) or options.last_act else "none"
             more = {"bias": options.bias, "eps": options.eps}
-            if (
-                options.norm_last and act != "none"
-            ):  # it cannot go into the convolution, nor into the next one's padding
+            if options.norm_last and act != "none":
                 args = {"in_channels": dim, "out_channels": width, "kernel_size": options.kernel, "stride": stride}
                 parts.append(Part.of(nn.Conv2d, **args, padding=options.kernel // 2, bias=options.bias))
                 parts.append(Part.of(ACTIVATIONS[act]))

@@ -155,9 +155,8 @@ class WindowAttentionPattern(Pattern):
         heads, inner = heads_and_inner(options, flow.target)
         height, width = self._window(options, flow)
         total = linear_cost(flow.tokens, flow.dim, 3 * inner, bias=options.qkv_bias)
-        total += linear_cost(flow.tokens, inner, flow.dim, bias=options.proj_bias) + Cost(
-            2 * flow.tokens * height * width * inner
-        )
+        total += linear_cost(flow.tokens, inner, flow.dim, bias=options.proj_bias)
+        total += Cost(2 * flow.tokens * height * width * inner)
         if options.position == "relative":
             total += Cost(0, (2 * height - 1) * (2 * width - 1) * heads)
         return total
