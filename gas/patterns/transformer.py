@@ -244,6 +244,13 @@ class TransformerPattern(Pattern):
         args.update(pool=flow.pool**2, normed=options.shortcut == "norm")
         return Part.of(TransformerBlock, **{key: value for key, value in args.items() if value is not None})
 
+    def shared_params(self, options: TransformerOptions, flow: Flow) -> int:
+        """Those of the token mixer."""
+        if options.mixer is None:
+            return 0
+        mixer, mixer_options = self._mixer(options, flow)
+        return mixer.shared_params(mixer_options, inside(mixer, mixer_options, flow))
+
     def _reading(self, options: TransformerOptions, flow: Flow) -> list[tuple[str, tuple[str, ...]]]:
         """Per part, the token mixer first: its option's name and the layouts that it can read."""
         parts = [] if options.mixer is None else [("mixer", *self._mixer(options, flow))]

@@ -6,6 +6,8 @@ import random
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from gas.architecture import Architecture, Group, Spec, Stage
@@ -40,13 +42,30 @@ def small_design() -> Architecture:
     return design_from_text(SMALL_DESIGN)
 
 
+_share: ContextVar[float] = ContextVar("share of the random cases", default=1.0)
+
+
+@contextmanager
+def effort(share: float) -> Iterator[None]:
+    """Within it, checks look at this share of their random cases, and at two at least."""
+    token = _share.set(share)
+    try:
+        yield
+    finally:
+        _share.reset(token)
+
+
+def _many(count: int) -> int:
+    return min(count, max(2, round(count * _share.get())))
+
+
 def cases(pattern: Pattern, count: int, seed: int) -> Iterator[tuple[Any, Flow]]:
     """`count` pairs of options and flow at which the pattern can stand; most random pairs are refused by it.
 
     Raises:
         AssertionError: Hardly any can stand; says why the last one could not.
     """
-    rng = random.Random(seed)
+    rng, count = random.Random(seed), _many(count)
     found, refusal = 0, ""
     for _ in range(TRIES * count):
         try:
@@ -76,7 +95,7 @@ def designs(pattern: Pattern, count: int, seed: int) -> Iterator[Architecture]:
     Raises:
         AssertionError: Hardly any is possible; says why the last one was not.
     """
-    rng = random.Random(seed)
+    rng, count = random.Random(seed), _many(count)
     found, refusal = 0, ""
     for _ in range(TRIES * count):
         try:
