@@ -108,23 +108,30 @@ def check(space: str, designs: int, seed: int, how: str | None) -> None:
 
 
 @cli.command()
+@click.argument("part", default="")
+@click.option("--sort", default="name", show_default=True, help="By name, params, macs or top1.")
+@how_json
+@click.option("--csv", metavar="FILE", help="Write CSV to a file; - for standard output.")
+def zoo(part: str, sort: str, how: str | None, csv: str | None) -> None:
+    """List the designs of the zoo, or those with PART in their names.
+
+    With their costs, what was published about them, and how the tests hold them against their public code.
+    """
+    from gas.commands import show_zoo
+
+    show_zoo(part, sort=sort, how=how or "text", csv=csv)
+
+
+@cli.command()
 @click.option("--out", help="File to write; standard output where not given.")
 def schema(out: str | None) -> None:
     """Write the JSON Schema of space files, for editors."""
     import json
 
+    from gas.commands import write_text
     from gas.space.schema import json_schema
 
-    text = json.dumps(json_schema(), indent=1)
-    if out is None:
-        click.echo(text)
-        return
-    try:
-        with open(out, "w", encoding="utf-8") as stream:
-            stream.write(text + "\n")
-    except OSError as error:
-        raise SettingError(f"{out}: cannot be written: {error.strerror}") from error
-    click.echo(f"wrote {out}")
+    write_text(json.dumps(json_schema(), indent=1), out)
 
 
 @cli.command()
@@ -171,11 +178,13 @@ def show(design: tuple[str, ...], how: str | None) -> None:
 @how_json
 @how_csv
 def cost(design: tuple[str, ...], trace: bool, how: str | None) -> None:
-    """Print exact macs and params of DESIGNs."""
-    from gas.commands import cost_rows
-    from gas.report.tables import show as show_table
+    """Print exact macs and params of DESIGNs.
 
-    show_table(cost_rows(designs_of(design), trace=trace), how=how or "text")
+    As they are trained, and where norms or branches fold into the layers beside them, folded for inference too.
+    """
+    from gas.commands import show_costs
+
+    show_costs(designs_of(design), trace=trace, how=how or "text")
 
 
 @cli.command()
@@ -191,6 +200,7 @@ def cost(design: tuple[str, ...], trace: bool, how: str | None) -> None:
 def latency(design: tuple[str, ...], target: str, batch: str, threads: int, seconds: float, how: str | None) -> None:
     """Measure the latency of DESIGNs.
 
+    They are measured folded for inference (norms and branches in the convolutions beside them), as they are deployed.
     They are measured in turns, so that their ratios (to the first) mean something on a machine that is not quiet.
     """
     from gas.commands import latency_rows
@@ -207,14 +217,16 @@ def latency(design: tuple[str, ...], target: str, batch: str, threads: int, seco
 @click.option("--name", help="Name of the files [default: the design's].")
 @click.option("--overwrite", is_flag=True, help="Replace files of that name.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the initial weights.")
-def export(design: tuple[str, ...], out: str, name: str | None, overwrite: bool, seed: int) -> None:
+@click.option("--no-fold", is_flag=True, help="Leave out the form folded for inference.")
+def export(design: tuple[str, ...], out: str, name: str | None, overwrite: bool, seed: int, no_fold: bool) -> None:
     """Write a DESIGN as a standalone PyTorch file.
 
-    With weights, the design as YAML and a model card; then checks that the file gives the same output without gas.
+    With weights, the design as YAML and a model card; then checks that the file gives the same output without gas. The
+    file builds the form to train and, where something in it folds for inference, loads the folded one to deploy.
     """
     from gas.commands import export_command
 
-    export_command(design, out, name=name, overwrite=overwrite, seed=seed)
+    export_command(design, out, name=name, overwrite=overwrite, seed=seed, fold=not no_fold)
 
 
 def designs_of(words: Sequence[str]) -> list[Architecture]:

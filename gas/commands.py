@@ -15,7 +15,7 @@ from gas.architecture import Architecture
 from gas.errors import GasError, SettingError, describe
 from gas.report.designs import compare_columns, compare_rows
 from gas.report.progress import SearchProgress
-from gas.report.tables import Column, show, to_json
+from gas.report.tables import Column, show, to_csv, to_json
 from gas.run import Run, open_run
 from gas.settings import seconds_of
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DEFAULT_SPACE = "turbovit.yaml"
 DEFAULT_TIME = "5m"
 FRONT_ROWS = 15
+FOLDED_NOTE = "folded: for inference, with norms and branches in the layers beside them"
 
 
 def run_search(given: dict[str, Any]) -> None:
@@ -85,6 +86,33 @@ def front_columns(run: Run, rows: pd.DataFrame) -> list[Column]:
     return [Column.of(name) for name in dict.fromkeys(wanted) if name in rows]
 
 
+def show_zoo(part: str, *, sort: str, how: str, csv: str | None) -> None:
+    """`gas zoo`: prints the designs of the zoo, or writes them as CSV."""
+    from gas.report.zoo import COLUMNS, NOTES, SORTS, printed, zoo_rows
+
+    if sort not in SORTS:
+        raise SettingError(f"sort: {describe(sort, 'one of ' + ', '.join(SORTS), known=SORTS)}")
+    rows = zoo_rows(part, sort=sort)
+    if csv is not None:
+        write_text(to_csv(rows), None if csv == "-" else csv)
+    elif how == "text":
+        show(printed(rows), COLUMNS, notes=NOTES)
+    else:
+        show(rows, how=how)
+
+
+def write_text(text: str, out: str | None) -> None:
+    """Prints a text, or writes it to a file and says so."""
+    if out is None:
+        print(text)
+        return
+    try:
+        Path(out).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SettingError(f"{out}: cannot be written: {error.strerror}") from error
+    print(f"wrote {out}")
+
+
 def block_rows(designs: Sequence[Architecture]) -> list[dict[str, Any]]:
     """One row per block of each design, in order, with the design's name and id before it."""
     from gas.exports.rows import design_rows
@@ -93,14 +121,19 @@ def block_rows(designs: Sequence[Architecture]) -> list[dict[str, Any]]:
 
 
 def cost_rows(designs: Sequence[Architecture], *, trace: bool) -> list[dict[str, Any]]:
-    """macs and params per design; with `trace` also what torch's counter and fvcore find on the built module."""
-    from gas.costs import cost, fvcore_count, traced_count
+    """macs and params per design, folded too (None where nothing folds).
+
+    With `trace` also what torch's counter and fvcore find on the built module.
+    """
+    from gas.costs import cost, folded_count, fvcore_count, traced_count
 
     rows = []
     for design in designs:
         exact = cost(design)
         row: dict[str, Any] = {"name": design.name or design.id, "id": design.id}
         row |= {"params": exact.params, "macs": exact.macs}
+        folded = folded_count(design)
+        row |= {"params_folded": folded and folded.cost.params, "macs_folded": folded and folded.cost.macs}
         if trace:
             traced, counted = traced_count(design), fvcore_count(design)
             row |= {"params_traced": traced.cost.params, "macs_traced": traced.cost.macs}
@@ -108,6 +141,14 @@ def cost_rows(designs: Sequence[Architecture], *, trace: bool) -> list[dict[str,
             row |= {"fvcore_lacks_attention": counted.fused_attention}
         rows.append(row)
     return rows
+
+
+def show_costs(designs: Sequence[Architecture], *, trace: bool, how: str) -> None:
+    """Prints `cost_rows`; people see what folding changes only where it changes something."""
+    rows = cost_rows(designs, trace=trace)
+    folds = any(row["macs_folded"] is not None for row in rows)
+    columns = [key for key in rows[0] if folds or not key.endswith("_folded")]
+    show(rows, columns, how=how, notes=[FOLDED_NOTE] * folds)
 
 
 def latency_rows(
@@ -130,15 +171,17 @@ def latency_rows(
     return rows
 
 
-def export_command(words: Sequence[str], out: str, *, name: str | None, overwrite: bool, seed: int) -> None:
+def export_command(
+    words: Sequence[str], out: str, *, name: str | None, overwrite: bool, seed: int, fold: bool = True
+) -> None:
     """`gas export`: writes one design and says what was written, and why that design."""
     from gas.exports import export_design
     from gas.run import export
     from gas.space import load
 
-    options: dict[str, Any] = {"overwrite": overwrite, "seed": seed} | ({"name": name} if name else {})
+    options: dict[str, Any] = {"overwrite": overwrite, "seed": seed, "fold": fold} | ({"name": name} if name else {})
     first, *rest = words
-    command = f"gas export {shlex.join(words)} --out {shlex.quote(out)}"
+    command = f"gas export {shlex.join(words)} --out {shlex.quote(out)}" + " --no-fold" * (not fold)
     if Path(first).is_dir():
         if len(rest) != 1:
             raise SettingError(f"{first}: got {len(rest)} ids behind a run; expected one, such as {first} best")
@@ -154,6 +197,8 @@ def export_command(words: Sequence[str], out: str, *, name: str | None, overwrit
         print(f"wrote {path}")
     kind = "the weights given" if result.trained else f"untrained weights (seed {seed})"
     print(f"checked in a fresh process without gas: outputs differ by {result.difference:g} at most; {kind}")
+    if result.folded_difference is not None:
+        print(f"folded for inference by its function load: outputs differ by {result.folded_difference:.2g} relative")
 
 
 def _where(given: dict[str, Any]) -> tuple[str | None, Path, bool]:

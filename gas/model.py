@@ -143,7 +143,7 @@ def fuse(model: nn.Module) -> nn.Module:
     Args:
         model: Any module; left as it is.
     """
-    return _folded(copy.deepcopy(model).eval())
+    return _folded(copy.deepcopy(model).eval()).eval()  # again, for the modules that came in their place
 
 
 def _folded(module: nn.Module) -> nn.Module:

@@ -7,6 +7,9 @@ import random
 from pathlib import Path
 from types import ModuleType
 
+import torch
+from torch import nn
+
 from gas.architecture import Architecture, Group, Spec, Stage
 from gas.errors import DesignError
 from gas.plan import plan
@@ -57,6 +60,38 @@ def tiny(**changes) -> Architecture:
     options = {"resolution": 32, "stride": 2, "classes": 10, **changes}
     mixers = (Spec.of(MASK_UNIT, heads=1, mask_unit=4), Spec.of(GLOBAL, heads=2))
     return hierarchical("tiny", 16, (16, 32), (1, 2), mixers, **options)
+
+
+def folding(norm: str = "batch") -> Architecture:
+    """A 32-pixel design of convolutions with batch norms, shortcuts and layer scales: all of it folds."""
+    block = Spec.of(
+        "transformer",
+        mixer=Spec.of("global_attention", heads=2),
+        mlp=Spec.of("conv_mlp", ratio=2.0, norm=True),
+        local=Spec.of("depthwise_conv", kernel=3),
+        norm=norm,
+        layer_scale=0.5,
+    )
+    first = Spec.of("transformer", mixer=Spec.of("depthwise_conv", kernel=5), mlp=Spec.of("conv_mlp"), norm="none")
+    return Architecture(
+        Spec.of("conv_stem", dim=8, strides=(2, 2), act="relu"),
+        (Stage(8, (Group(first, 2),)), Stage(16, (Group(block, 2),), Spec.of("conv_downsample"))),
+        Spec.of("classifier", classes=10, norm="batch"),
+        32,
+        3,
+        "folding",
+    )
+
+
+def trained(model: nn.Module, seed: int = 0) -> nn.Module:
+    """The model in evaluation mode, with weights and norm statistics as if it had been trained."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point():
+                noise = torch.randn(tensor.shape, generator=generator)
+                tensor.copy_(1.0 + 0.2 * noise.clamp(-2, 2) if name.endswith("running_var") else tensor + 0.1 * noise)
+    return model.eval()
 
 
 def random_designs(count: int, seed: int) -> list[Architecture]:

@@ -119,7 +119,7 @@ def test_drop_path_rises_with_depth() -> None:
 
 
 def test_an_impossible_design_is_not_built() -> None:
-    with pytest.raises(DesignError, match=r"stages\[0\].*mask_unit: a unit of side 4 does not divide"):
+    with pytest.raises(DesignError, match=r"stages\[0\].*mask_unit: got 4, which does not divide"):
         build(tiny(resolution=40))
 
 

@@ -5,7 +5,7 @@ from gas.costs.latencies import latency
 from gas.costs.measure import Ratio, Timing, pinned, ratio
 from gas.costs.table import LatencyTable
 from gas.costs.targets import TARGETS, Target
-from gas.costs.traced import FvcoreCount, TracedCount, count_module, fvcore_count, traced_count
+from gas.costs.traced import FvcoreCount, TracedCount, count_module, folded_count, fvcore_count, traced_count
 
 __all__ = [
     "TARGETS",
@@ -17,6 +17,7 @@ __all__ = [
     "TracedCount",
     "cost",
     "count_module",
+    "folded_count",
     "fvcore_count",
     "latency",
     "pinned",

@@ -9,7 +9,7 @@ import torch
 from gas.architecture import Architecture
 from gas.costs.measure import Timing, measure
 from gas.costs.targets import TARGETS
-from gas.model import build
+from gas.model import build, fuse
 
 
 def latency(
@@ -24,6 +24,8 @@ def latency(
     seed: int = 0,
 ) -> list[Timing]:
     """Latency of each design for one batch, in the order given; interleaved, so that their ratios mean something.
+
+    Designs are measured as they are deployed: folded for inference (`gas.fuse`).
 
     Args:
         architectures: The designs; they are built with random weights and held in memory together.
@@ -40,7 +42,7 @@ def latency(
     callables = {}
     with torch.random.fork_rng(devices=[]):
         for number, design in enumerate(architectures):
-            module = build(design, seed=seed)
+            module = fuse(build(design, seed=seed))
             shape = (design.channels, design.resolution, design.resolution)
             callables[str(number)] = device.prepare(module, shape)
     timings = measure(callables, seconds=seconds, tolerance=tolerance, threads=threads, clock=clock, seed=seed)

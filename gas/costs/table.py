@@ -1,5 +1,7 @@
 """Latency by parts: each block is measured once, alone, and a design's latency is the sum over its blocks.
 
+Blocks are measured as they are deployed: folded for inference (`gas.fuse`); nothing folds across the border of a block.
+
 So the latency of a design that shares all its blocks with designs seen before costs nothing, and a search can treat
 it as a constraint. What is measured is kept on disk: on the same machine a second run gets exactly the same numbers.
 
@@ -21,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import cache, lru_cache
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import torch
@@ -30,6 +33,7 @@ from gas.architecture import Architecture
 from gas.costs.measure import Timing, measure
 from gas.costs.targets import TARGETS, Target
 from gas.data.cache import cache_folder
+from gas.model import fuse
 from gas.patterns import Flow, Part, Pattern
 from gas.patterns.layouts import converted
 from gas.plan import plan, start
@@ -55,7 +59,8 @@ Entry = tuple[str, Part, tuple[int, ...]]
 class LatencyTable:
     """Measured latency per part, and predicted latency per design.
 
-    A part is known by its modules with all their arguments (and a digest of their code) and the shape of its input;
+    A part is known by its modules with all their arguments (and a digest of their code and of the code that it uses),
+    its form (folded) and the shape of its input;
     a number belongs to a target as it describes itself: engine, batch, threads, CPU model, version of torch.
 
     Args:
@@ -145,7 +150,7 @@ class LatencyTable:
     def _prepare(self, part: Part, shape: tuple[int, ...]) -> Callable[[], object]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return self.target.prepare(part.build(), shape)
+            return self.target.prepare(fuse(part.build()), shape)
 
     def _measure(self, runs: dict[str, Callable[[], object]], seconds: float) -> dict[str, Timing]:
         threads, clock = self.target.threads, self.clock
@@ -194,7 +199,7 @@ def _placed_entry(pattern: Pattern, options: Any, before: Flow) -> Entry:
 
 
 def _key(part: Part, shape: tuple[int, ...]) -> str:
-    return _text({"part": _plain(part), "input": shape})
+    return _text({"part": _plain(part), "input": shape, "form": "folded"})
 
 
 def _text(data: Any) -> str:
@@ -210,5 +215,26 @@ def _plain(value: Any) -> Any:
 
 @cache
 def _code(cls: type) -> str:
-    """Digest of a class's source: a number measured on other code is not this part's."""
-    return hashlib.sha256(inspect.getsource(cls).encode()).hexdigest()[:8]
+    """Digest of a class's source, and of what it uses of ours: a number measured on other code is not this part's."""
+    used: dict[Any, str] = {}
+    _gather(cls, used)
+    return hashlib.sha256("\n".join(used.values()).encode()).hexdigest()[:8]
+
+
+def _gather(thing: Any, used: dict[Any, str]) -> None:
+    """Enters the source of a class or function, and of those of ours that it names, in the order of their use."""
+    used[thing] = inspect.getsource(thing)
+    functions = [f for f in vars(thing).values() if inspect.isfunction(f)] if inspect.isclass(thing) else [thing]
+    named = [f.__globals__.get(name) for f in functions for name in _names(f.__code__)]
+    for other in [*getattr(thing, "__bases__", ()), *named]:
+        is_code = inspect.isclass(other) or inspect.isfunction(other)
+        if is_code and other.__module__.startswith("gas.") and other not in used:
+            _gather(other, used)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """Global names and attributes that a function's code speaks of, its inner functions included."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)

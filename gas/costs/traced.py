@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gas.architecture import Architecture
-from gas.model import network_part
+from gas.model import fuse, network_part
 from gas.patterns import Cost
 
 NORMS = ("layer_norm", "batch_norm", "group_norm", "instance_norm")
@@ -79,9 +79,20 @@ def count_module(module: nn.Module, shape: tuple[int, ...]) -> TracedCount:
 
 def traced_count(architecture: Architecture) -> TracedCount:
     """Macs (one image) and params of a design, counted on the built module on the meta device: nothing is computed."""
-    with torch.device("meta"):
-        module = network_part(architecture).build()
-    return count_module(module, (1, architecture.channels, architecture.resolution, architecture.resolution))
+    return count_module(_on_meta(architecture), _image(architecture))
+
+
+def folded_count(architecture: Architecture) -> TracedCount | None:
+    """The same of the design folded for inference (`gas.fuse`); None where nothing in it folds.
+
+    Params are then what is left of them: a learned number that has become a constant (a bias looked up once and for
+    all) is not among them.
+    """
+    module = _on_meta(architecture)
+    folded = fuse(module)
+    if _shapes(folded) == _shapes(module):
+        return None
+    return count_module(folded, _image(architecture))
 
 
 def fvcore_count(architecture: Architecture) -> FvcoreCount:
@@ -107,6 +118,19 @@ def fvcore_count(architecture: Architecture) -> FvcoreCount:
     if attentions:
         uncounted[FUSED_ATTENTION] = len(attentions)
     return FvcoreCount(sum(by_operator.values()), by_operator, uncounted, sum(attentions))
+
+
+def _on_meta(architecture: Architecture) -> nn.Module:
+    with torch.device("meta"):
+        return network_part(architecture).build()
+
+
+def _image(architecture: Architecture) -> tuple[int, ...]:
+    return 1, architecture.channels, architecture.resolution, architecture.resolution
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in module.state_dict().items()}
 
 
 def _attention_macs(query: list[int], key: list[int], value: list[int]) -> int:

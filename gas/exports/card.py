@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from gas.architecture import Architecture
-from gas.exports.facts import fact_lines, human
+from gas.exports.facts import fact_lines, folded_words, human
 from gas.exports.rows import design_rows
+from gas.exports.verify import Differences
+from gas.patterns import Cost
 from gas.plan import plan
 
 CARD = """# {name}
@@ -32,12 +34,7 @@ Macs are multiply-adds for one image, which the papers call FLOPs.
 ## Use
 
 ```python
-import torch
-from {name} import load_weights, {name}
-
-model = {name}()
-load_weights(model, "{name}.safetensors")
-scores = model.eval()(torch.randn(1, {channels}, {side}, {side}))  # (1, {classes})
+{opening}
 maps = model.forward_features(torch.randn(1, {channels}, {side}, {side}))
 {maps}
 ```
@@ -66,7 +63,24 @@ for images, labels in loader:  # images (B, {channels}, {side}, {side}), normali
 
 `{name}.py` was loaded in a fresh Python process in which gas cannot be imported (torch {torch}), with these
 weights. Its scores and feature maps for a seeded random input {agreement} those of the design as gas builds it.
-"""
+{folding}"""
+OPENING = """import torch
+from {name} import load_weights, {name}
+
+model = {name}()
+load_weights(model, "{name}.safetensors")
+scores = model.eval()(torch.randn(1, {channels}, {side}, {side}))  # (1, {classes})"""
+FOLDING = "Those of the folded form differ from them by at most {:.2g} of the greatest value.\n"
+FOLDED_OPENING = """import torch
+from {name} import load, load_weights, {name}
+
+model = load("{name}.safetensors")  # folded, in evaluation mode: the form to deploy
+scores = model(torch.randn(1, {channels}, {side}, {side}))  # (1, {classes})"""
+FOLDED = """
+
+The weights belong to the form to train, which `{name}()` builds. `load` folds it for inference: norms and branches go
+into the layers beside them, which leaves fewer operations and the same outputs but for rounding.
+`load(..., folded=False)` gives the form to train with its weights."""
 NOT_DONE = """- gas did not train the design on ImageNet, and claims no accuracy on it.
 - A proxy score ranks designs within one search; it is not an accuracy.
 - A latency holds for the target, batch size and thread count beside it, and for nothing else."""
@@ -78,7 +92,8 @@ def card_text(
     *,
     facts: Mapping[str, Any] | None = None,
     weights: str,
-    difference: float,
+    found: Differences,
+    folded: Cost | None = None,
 ) -> str:
     """The model card, Markdown.
 
@@ -87,13 +102,16 @@ def card_text(
         name: Name of the module and of its function.
         facts: What is known of the design: see `gas.exports.facts`.
         weights: What the weights are.
-        difference: Greatest difference found between the file and the design.
+        found: Differences found between the file and the design.
+        folded: What the design costs once folded; None where the file has no such form.
     """
     design = plan(architecture)
     side, channels = architecture.resolution, architecture.channels
+    use = {"name": name, "channels": channels, "side": side, "classes": design.placed[-1].after.dim}
     summary = [
         ("Params", f"{design.cost.params:,}"),
         ("Macs", f"{design.cost.macs:,}"),
+        *([("Folded", folded_words(folded))] if folded else []),
         ("Input", f"{channels} x {side} x {side}"),
         ("Widths", " ".join(map(str, architecture.dims))),
         ("Depths", " ".join(map(str, architecture.depths))),
@@ -101,17 +119,16 @@ def card_text(
         *fact_lines(facts or {}),
     ]
     return CARD.format(
-        name=name,
+        **use,
         summary=markdown(["", ""], summary),
-        weights=f"{weights[0].upper()}{weights[1:]}.",
+        weights=f"{weights[0].upper()}{weights[1:]}." + (FOLDED.format(**use) if folded else ""),
+        opening=(FOLDED_OPENING if folded else OPENING).format(**use),
         blocks=_blocks(architecture),
-        channels=channels,
-        side=side,
-        classes=design.placed[-1].after.dim,
         maps="\n".join(f"# maps[{i}]: (1, {e.dim}, {e.grid[0]}, {e.grid[1]})" for i, e in enumerate(design.ends)),
         not_done=NOT_DONE,
         torch=torch.__version__,
-        agreement="are identical to" if difference == 0 else f"differ by at most {difference:.3g} from",
+        agreement="are identical to" if found.trained == 0 else f"differ by at most {found.trained:.3g} from",
+        folding="" if found.folded is None else FOLDING.format(found.folded),
     )
 
 

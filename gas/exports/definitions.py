@@ -27,12 +27,14 @@ class Definitions:
 
     Args:
         wanted: Classes and functions of ours, or of torch.
+        without: Names of methods and attributes that classes are copied without.
 
     Raises:
         ExportError: Something uses a package other than torch, or two things of one name are needed.
     """
 
-    def __init__(self, wanted: Iterable[Any] = ()) -> None:
+    def __init__(self, wanted: Iterable[Any] = (), *, without: Iterable[str] = ()) -> None:
+        self._without = frozenset(without)
         self._sources: dict[str, str] = {}
         self._constants: list[str] = []  # those that use no definition of ours: they stand first, as in any module
         self._origins: dict[str, str] = {}
@@ -48,7 +50,7 @@ class Definitions:
     def add(self, thing: Any) -> None:
         """Adds a class or function with all that it uses."""
         module = inspect.getmodule(thing)
-        self._define(thing.__name__, module, textwrap.dedent(inspect.getsource(thing)))
+        self._define(thing.__name__, module, _without(textwrap.dedent(inspect.getsource(thing)), self._without))
 
     def add_import(self, bound: str, module: str, name: str | None = None) -> None:
         """Adds `from module import name as bound`, or `import module as bound` where no name is given."""
@@ -122,6 +124,29 @@ class Definitions:
         if bound != name:
             raise ExportError(f"export: {module}.{name} is imported as {bound!r}; expected its own name")
         return self._resolve(name, sys.modules[module])
+
+
+def _without(source: str, members: frozenset[str]) -> str:
+    """The source of a class without some of its members, each with the blank lines behind it."""
+    (thing,) = ast.parse(source).body
+    lines = source.splitlines()
+    for member in reversed(thing.body if isinstance(thing, ast.ClassDef) else []):
+        if members & _bound(member):
+            first, behind = min(n.lineno for n in (member, *getattr(member, "decorator_list", ()))), member.end_lineno
+            while behind < len(lines) and not lines[behind].strip():
+                behind += 1
+            del lines[first - 1 : behind]
+    return "\n".join(lines)
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    """The names that a statement defines."""
+    match statement:
+        case ast.FunctionDef(name=name):
+            return {name}
+        case ast.Assign(targets=targets):
+            return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+    return set()
 
 
 def _global_names(source: str) -> set[str]:

@@ -39,6 +39,11 @@ def human(value: float) -> str:
     return f"{value:.4g}"
 
 
+def folded_words(folded: Any) -> str:
+    """What a design costs once it is folded (a Cost), in words."""
+    return f"{folded.params:,} params, {folded.macs:,} macs: norms and branches folded into layers, for inference"
+
+
 def _latency(one: Mapping[str, Any]) -> str:
     missing = [key for key in ("target", "batch", "threads", "median_ms") if key not in one]
     if missing:

@@ -1,7 +1,8 @@
 """Writes a design as one Python file that imports torch alone: the classes it uses, and a function that builds it.
 
 The classes are the very source of the pattern files (they stand on torch alone by rule), the function's body is the
-Part tree that `gas.model.build` would build, written out.
+Part tree that `gas.model.build` would build, written out. It is the network to train. Where something in it folds for
+inference, the classes say how, and a second function gives the network with its weights, folded.
 """
 
 from __future__ import annotations
@@ -21,17 +22,19 @@ from gas.architecture import Architecture
 from gas.errors import ExportError, SettingError
 from gas.exports.definitions import Definitions
 from gas.exports.expression import WIDTH, Verbatim, class_name, classes, node
-from gas.exports.facts import fact_lines, human
+from gas.exports.facts import fact_lines, folded_words, human
 from gas.exports.weights import load_weights
-from gas.model import initialise, network_part, set_drop_path, with_classes
-from gas.patterns.base import Part
+from gas.model import fuse, initialise, network_part, set_drop_path, with_classes
+from gas.patterns.base import Cost, Part
 from gas.plan import plan
 
 LEGEND = (
     "Shapes: B batch, N tokens, C channels, H and W sides in tokens or pixels, K heads, D channels per head, R side of "
     "the image. Layouts: map (B, C, H, W); tokens (B, N, C), row by row; unrolled tokens (B, N, C), ordered so that "
-    "the members of every later 2 x 2 group lie N/4 apart."
+    "the members of every later 2 x 2 group lie N/4 apart; windows (B, N, C), window by window; set (B, N, C), the "
+    "tokens that a pruning has left."
 )
+FOLDING = ("folded", "first", "last")  # what classes have for `fuse` alone: see gas.patterns.folding
 FACTORY = '''def {name}(num_classes: int = {classes}, drop_path: float = 0.0) -> Network:
     """{title}
 
@@ -45,10 +48,27 @@ FACTORY = '''def {name}(num_classes: int = {classes}, drop_path: float = 0.0) ->
 {away}
     set_drop_path(model, drop_path)
     return model'''
+LOADER = '''def load(weights: str | os.PathLike, num_classes: int = {classes}, folded: bool = True) -> nn.Module:
+    """The network with weights from a file, in evaluation mode.
+
+    Args:
+        weights: A safetensors file of the network that `{name}` builds: the form to train.
+        num_classes: Number of classes in the file.
+        folded: Whether norms and branches are folded into the layers beside them, as it is deployed: the outputs stay
+            the same but for rounding. False for the network as it was trained.
+    """
+    model = {name}(num_classes)
+    load_weights(model, weights)
+    return fuse(model) if folded else model.eval()'''
 
 
 def module_source(
-    architecture: Architecture, name: str, *, facts: Mapping[str, Any] | None = None, weights: str = ""
+    architecture: Architecture,
+    name: str,
+    *,
+    facts: Mapping[str, Any] | None = None,
+    weights: str = "",
+    folded: Cost | None = None,
 ) -> str:
     """The text of the file.
 
@@ -57,6 +77,7 @@ def module_source(
         name: Name of the function that builds it; see `identifier`.
         facts: What is known of the design: see `gas.exports.facts`.
         weights: What the weights beside the file are, in a few words; empty where there are none.
+        folded: What the design costs once folded, for a file that gives this form too; None to leave it out.
 
     Raises:
         DesignError: The design cannot be built.
@@ -65,16 +86,18 @@ def module_source(
     body, last, own_classes = _body(architecture)
     away = "\n".join(f"        {layer} = nn.Identity()" for layer in last)
     used = [cls for cls in classes(body) if class_name(cls) == cls.__name__]
-    definitions = Definitions([*used, initialise, set_drop_path, load_weights])
+    wanted = [*used, initialise, set_drop_path, load_weights]
+    definitions = Definitions([*wanted, fuse]) if folded else Definitions(wanted, without=FOLDING)
     definitions.add_import("nn", "torch", "nn")
-    if name in definitions.names:
+    if name in definitions.names | ({"load"} if folded else set()):
         raise SettingError(f"name: got {name!r}; expected a name that no part of the file has; try {name + '_net'!r}")
     factory = FACTORY.format(
         name=name, classes=own_classes, title=_title(architecture), body=node(body).text(4, 8), away=away
     )
-    head = f'"""{_docstring(architecture, name, facts or {}, weights)}\n"""'
+    factories = [factory, LOADER.format(name=name, classes=own_classes)] if folded else [factory]
+    head = f'"""{_docstring(architecture, name, facts or {}, weights, folded)}\n"""'
     opening = [head, "from __future__ import annotations", definitions.import_block(), *definitions.constants()]
-    text = "\n\n\n".join(["\n\n".join(opening), *definitions.bodies(), factory]) + "\n"
+    text = "\n\n\n".join(["\n\n".join(opening), *definitions.bodies(), *factories]) + "\n"
     _inspect(text, name)
     return text
 
@@ -127,7 +150,9 @@ def _title(architecture: Architecture) -> str:
     return f"Widths {dims}, depths {depths}, for images of {side} x {side} pixels."
 
 
-def _docstring(architecture: Architecture, name: str, facts: Mapping[str, Any], weights: str) -> str:
+def _docstring(
+    architecture: Architecture, name: str, facts: Mapping[str, Any], weights: str, folded: Cost | None
+) -> str:
     cost = plan(architecture).cost
     side, channels = architecture.resolution, architecture.channels
     lines = [
@@ -136,6 +161,7 @@ def _docstring(architecture: Architecture, name: str, facts: Mapping[str, Any], 
         f"Input        (B, {channels}, {side}, {side})",
         f"Params       {cost.params:,}",
         f"Macs         {cost.macs:,} (multiply-adds for one image: the papers' FLOPs)",
+        *([f"Folded       {folded_words(folded)}"] if folded else []),
         f"Design       {architecture.id}",
         *(f"{key:<12} {value}" for key, value in fact_lines(facts)),
         *([f"Weights      {weights}"] if weights else []),
@@ -146,6 +172,7 @@ def _docstring(architecture: Architecture, name: str, facts: Mapping[str, Any], 
         "    scores = model(images)  # (B, 10)",
         "    maps = model.forward_features(images)  # one (B, C, H, W) map per stage; see model.feature_info",
         *([f'    load_weights(model, "{name}.safetensors", strict=False)'] if weights else []),
+        *([f'    model = load("{name}.safetensors")  # folded: the form to deploy, not to train'] if folded else []),
         "",
         LEGEND,
     ]

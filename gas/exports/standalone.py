@@ -13,11 +13,12 @@ from typing import Any
 from torch import nn
 
 from gas.architecture import Architecture
+from gas.costs import folded_count
 from gas.errors import ExportError, SettingError
 from gas.exports.card import card_text
 from gas.exports.design_file import design_text
 from gas.exports.source import identifier, module_source
-from gas.exports.verify import difference
+from gas.exports.verify import differences
 from gas.model import build
 
 
@@ -32,6 +33,7 @@ class ExportResult:
         design: The design file.
         card: The model card.
         difference: Greatest absolute difference between the file, in a fresh process, and the design as gas builds it.
+        folded_difference: The same of the folded form, relative to the greatest value; None where the file has none.
         trained: Whether weights were given; False for a seeded initialisation.
     """
 
@@ -42,6 +44,7 @@ class ExportResult:
     card: Path
     difference: float
     trained: bool
+    folded_difference: float | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -58,8 +61,12 @@ def export_design(
     seed: int = 0,
     facts: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    fold: bool = True,
 ) -> ExportResult:
     """Writes NAME.py, NAME.safetensors, NAME.yaml and NAME.md into a folder; all of them or none.
+
+    The file builds the network in the form to train, to which the weights belong. Where something in it folds for
+    inference, it also has `load`, which gives the network with its weights in the folded form, the one to deploy.
 
     Args:
         architecture: The design.
@@ -69,6 +76,7 @@ def export_design(
         seed: Seed of that initialisation.
         facts: What is known of the design: see `gas.exports.facts`.
         overwrite: Whether files of these names may be replaced.
+        fold: False to leave out the form folded for inference.
 
     Raises:
         DesignError: The design cannot be built.
@@ -83,20 +91,24 @@ def export_design(
         raise SettingError(f"{folder / there[0]}: already exists; expected another folder or name, or overwrite")
     reference = _reference(architecture, model, seed)
     kind = _kind(model, seed)
-    source = module_source(architecture, name, facts=facts, weights=kind)
+    counted = folded_count(architecture) if fold else None
+    folded = counted and counted.cost
+    source = module_source(architecture, name, facts=facts, weights=kind, folded=folded)
     with _workplace(folder) as work:
         files = [work / n for n in names]
         files[0].write_text(source, encoding="utf-8")
         _save(reference, files[1], architecture, name, kind)
-        worst = difference(
-            reference, files[0], files[1], name, channels=architecture.channels, side=architecture.resolution
+        channels, side = architecture.channels, architecture.resolution
+        found = differences(
+            reference, files[0], files[1], name, channels=channels, side=side, folded=folded is not None
         )
         files[2].write_text(design_text(architecture, name, facts=facts), encoding="utf-8")
-        card = card_text(architecture, name, facts=facts, weights=kind, difference=worst)
+        card = card_text(architecture, name, facts=facts, weights=kind, found=found, folded=folded)
         files[3].write_text(card, encoding="utf-8")
         for file in files:
             os.replace(file, folder / file.name)
-    return ExportResult(name, *(folder / n for n in names), difference=worst, trained=model is not None)
+    paths = [folder / n for n in names]
+    return ExportResult(name, *paths, found.trained, trained=model is not None, folded_difference=found.folded)
 
 
 def _reference(architecture: Architecture, model: nn.Module | None, seed: int) -> nn.Module:

@@ -59,11 +59,11 @@ class Classifier(nn.Module):
 
     def folded(self) -> nn.Module:
         """A batch norm goes into the layer behind it, and two last layers become one, their mean."""
-        if self.teacher is not None:
+        if isinstance(self.teacher, nn.Linear):
             for name in ("weight", "bias"):
                 both = [getattr(layer, name).detach() for layer in (self.linear, self.teacher)]
                 setattr(self.linear, name, nn.Parameter(sum(both) / 2))
-            self.teacher = None
+        self.teacher = None  # where both have been put away for pooled features, they give the same
         self.norm = norm_into(self.norm, self.linear if isinstance(self.hidden, nn.Identity) else self.hidden)
         return self
 

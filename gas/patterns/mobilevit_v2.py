@@ -48,6 +48,8 @@ class MobileVitV2Pattern(Pattern):
             raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
         if int(_inner(options, flow) * options.ratio) < 1:
             raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 hidden channel")
+        if _inner(options, flow) * flow.tokens == 1:
+            raise DesignError("inner", "got 1 channel at one place, which no norm can be taken of; expected more")
         refuse_patch(options.patch, flow)
         return mixed(flow)
 

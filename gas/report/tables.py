@@ -34,7 +34,8 @@ class Column:
     Args:
         key: Key in each row.
         heading: What stands above; by default the key, with its unit.
-        kind: `text`, `count` (12.66 M), `ms`, `share` (of 1, printed in percent), `ratio`, `number`.
+        kind: `text`, `count` (12.66 M), `ms`, `share` (of 1, printed in percent), `ratio`, `points` (a
+            percentage), `number`.
     """
 
     key: str
@@ -64,6 +65,8 @@ class Column:
                 return f"{value:.1%}"
             case "ratio":
                 return f"{value:.2f}"
+            case "points":
+                return f"{value:.1f}"
         return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
@@ -196,7 +199,10 @@ def _draw(rows: list[dict], columns: Iterable[str | Column], stream: TextIO, tit
     chosen, cells = _laid_out(rows, columns)
     table = Table(title=Text(title) if title else None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for column in chosen:
-        table.add_column(Text(column.heading), justify="right" if _is_right(rows, column) else "left")
+        right = _is_right(rows, column)
+        # Where the terminal is narrow, words wrap; numbers and what a row is called stay whole.
+        whole = right or column is chosen[0]
+        table.add_column(Text(column.heading), justify="right" if right else "left", no_wrap=whole)
     for line in cells:
         # Text objects: brackets in a value (stages[0].dim) are no markup.
         table.add_row(*map(Text, line))

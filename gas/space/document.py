@@ -31,7 +31,23 @@ KEYS = (
 REQUIRED = ("input", "stem", "stages", "head")
 # What a space may bound or optimise -> the metric's name in an evaluation.
 METRICS = {"macs": "macs", "params": "params", "latency": "latency_ms", "proxy": "proxy"}
-PUBLISHED_KEYS = ("params", "macs", "top1", "resolution", "distilled", "source", "differs", "verified", "code")
+PUBLISHED_KEYS = (
+    "params",
+    "macs",
+    "top1",
+    "resolution",
+    "distilled",
+    "source",
+    "differs",
+    "verified",
+    "code",
+    "checked",
+)
+CHECKED = {  # how the tests hold a design against its source
+    "outputs": "its outputs equal those of the public code, with the same weights",
+    "table": "its costs equal a table that was worked out by hand, layer by layer",
+    "no": "by nothing but its total costs",
+}
 
 
 @dataclass(frozen=True)
@@ -212,7 +228,13 @@ def _published(mark: Mark | None, reader: TreeReader, problems: Problems) -> dic
             value = quantity(value)
             if value is None:
                 problems.add(item, describe(item.plain(), "a number such as 27.9M"))
-        result[key] = value
+        elif key == "checked" and value not in tuple(CHECKED):
+            problems.add(item, describe(value, f"one of {', '.join(CHECKED)}", known=CHECKED))
+        elif key == "distilled" and not isinstance(value, bool):
+            problems.add(item, describe(value, "true or false"))
+        elif key not in ("checked", "distilled") and not isinstance(value, str):
+            problems.add(item, describe(value, "text"))
+        result[key] = value.strip() if isinstance(value, str) else value
     return result
 
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pydantic
 
 from gas.patterns.base import KINDS, PATTERNS
-from gas.space.document import METRICS, PUBLISHED_KEYS
+from gas.space.document import CHECKED, METRICS, PUBLISHED_KEYS
 from gas.space.tree import option_types_cached
 
 QUANTITY = {
@@ -15,6 +15,12 @@ QUANTITY = {
         {"type": "number", "minimum": 0},
         {"type": "string", "pattern": r"^ *(\d+\.?\d*|\.\d+)([eE][-+]?\d+)? *(k|K|M|G|T|ms)?$"},
     ]
+}
+INNER_BLOCK = "inner_block"  # a block inside a pattern, which has no depth
+PUBLISHED = {
+    **dict.fromkeys(("params", "macs", "top1", "resolution"), QUANTITY),
+    "distilled": {"type": "boolean"},
+    "checked": {"enum": list(CHECKED), "description": "how tests hold the design against its source"},
 }
 
 
@@ -53,9 +59,9 @@ def json_schema() -> dict[str, Any]:
             "objectives": {"type": "array", "minItems": 1, "items": {"anyOf": [_goal("maximise"), _goal("minimise")]}},
             "constraints": _object({metric: _bounds() for metric in METRICS}),
             "compare": {"type": "array", "items": {"type": "string"}, "description": "designs to show a choice beside"},
-            "published": _object({key: {} for key in PUBLISHED_KEYS}),
+            "published": _object({key: PUBLISHED.get(key, {"type": "string"}) for key in PUBLISHED_KEYS}),
         },
-        "$defs": {kind: _kind(kind) for kind in KINDS},
+        "$defs": {**{kind: _kind(kind) for kind in KINDS}, INNER_BLOCK: _kind("block", depth=False)},
     }
 
 
@@ -64,17 +70,18 @@ def _slot(kind: str, *, optional: bool = False) -> dict[str, Any]:
     return {"anyOf": [reference, {"type": "null"}]} if optional else reference
 
 
-def _kind(kind: str) -> dict[str, Any]:
-    """Any pattern of a kind: by bare name where it needs no option, or as a mapping."""
+def _kind(kind: str, *, depth: bool = True) -> dict[str, Any]:
+    """Any pattern of a kind: by bare name where it needs no option, or as a mapping; a stage's blocks have a depth."""
+    in_stage = kind == "block" and depth
     names = [name for name in PATTERNS if PATTERNS.get(name).kind == kind]
     bare = [name for name in names if not any(t.required for t in option_types_cached(name).values())]
-    forms: list[dict[str, Any]] = [_pattern(name, kind) for name in names]
-    if bare and kind != "block":
+    forms: list[dict[str, Any]] = [_pattern(name, depth=in_stage) for name in names]
+    if bare and not in_stage:
         forms.append({"enum": bare})
     return {"anyOf": forms}
 
 
-def _pattern(name: str, kind: str) -> dict[str, Any]:
+def _pattern(name: str, *, depth: bool) -> dict[str, Any]:
     pattern = PATTERNS.get(name)
     fields = pattern.Options.model_json_schema(mode="validation") if not _has_slots(name) else {"properties": {}}
     properties: dict[str, Any] = {"pattern": {"const": name, "description": _first_line(pattern)}}
@@ -82,14 +89,15 @@ def _pattern(name: str, kind: str) -> dict[str, Any]:
     for option, kind_of in types.items():
         info = pattern.Options.model_fields[option]
         if kind_of.slot:
-            inner = _decided(_slot(kind_of.slot))
+            within = INNER_BLOCK if kind_of.slot == "block" else kind_of.slot
+            inner = _decided(_slot(within, optional=type(None) in get_args(info.annotation)))
         else:
             plain = fields["properties"].get(option) or kind_of.adapter.json_schema()
             inner = _decided({k: v for k, v in plain.items() if k not in ("title", "default", "description")})
         described = {"description": description} if (description := _description(info)) else {}
         properties[option] = {**described, **inner}
     required = ["pattern", *(option for option, kind_of in types.items() if kind_of.required)]
-    if kind == "block":
+    if depth:
         properties["depth"] = {"description": "blocks in a row", **_decided({"type": "integer", "minimum": 0})}
         required.append("depth")
     return {"type": "object", "additionalProperties": False, "required": required, "properties": properties}

@@ -199,23 +199,29 @@ def _language(pattern: Pattern) -> None:
 
 
 def _export(pattern: Pattern) -> None:
-    """A design exported as source stands on torch alone and computes the same."""
+    """A design exported as source stands on torch alone and computes the same, folded too."""
     for design in designs(pattern, 3, seed=8):
         where = f"export of {design.to_json()}"
         network = build(design, seed=0).eval()
-        exported = _exported(design)
+        _gather_statistics(network)
+        names = _exported(design)
+        with torch.random.fork_rng(devices=[]):
+            exported = names["exported_design"]()
         exported.load_state_dict(network.state_dict())
         x = _noise((2, 3, design.resolution, design.resolution))
         with torch.inference_mode():
             gap = (network(x) - exported.eval()(x)).abs().max().item()
-        claim(gap <= 1e-6, f"{where}: got scores that differ by {gap:.3g}; expected the design's within 1e-6")
+            claim(gap <= 1e-6, f"{where}: got scores that differ by {gap:.3g}; expected the design's within 1e-6")
+            wanted, got = network.double()(x.double()), names["fuse"](exported.double())(x.double())
+        gap = ((got - wanted).abs().max() / wanted.abs().max().clamp_min(1.0)).item()
+        claim(gap <= 1e-9, f"{where}: got folded scores that differ by {gap:.3g}; expected the design's within 1e-9")
 
 
-def _exported(design: Architecture) -> torch.nn.Module:
+def _exported(design: Architecture) -> dict[str, Any]:
+    """What a file that gives both forms defines."""
     names: dict[str, Any] = {"__name__": "exported"}
-    exec(compile(module_source(design, "exported_design"), "exported.py", "exec"), names)
-    with torch.random.fork_rng(devices=[]):
-        return names["exported_design"]()
+    exec(compile(module_source(design, "exported_design", folded=plan(design).cost), "exported.py", "exec"), names)
+    return names
 
 
 def _seeded(pattern: Pattern, options: Any, flow: Flow, batch: int) -> tuple[torch.nn.Module, torch.Tensor]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from export_designs import folding
 from hiera_parity import tiny
 from torch import nn
 
@@ -37,6 +38,23 @@ def test_designs_are_interleaved_on_the_target(recorder: type[Recorder]) -> None
     rounds = [sorted(recorder.runs[i : i + 3]) for i in range(0, len(recorder.runs), 3)]
     assert all(each == [(2, 5, 2), (3, 5, 2), (4, 5, 2)] for each in rounds)
     assert {t.repeats for t in timings} == {len(rounds) - 2}  # less the warm-up
+
+
+def test_designs_are_measured_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[nn.Module] = []
+
+    class Looker(Target):
+        name = "looker"
+
+        def prepare(self, module: nn.Module, input_shape: tuple[int, ...]) -> Callable[[], object]:
+            seen.append(module)
+            return lambda: None
+
+    TARGETS.names()
+    monkeypatch.setitem(TARGETS._table, "looker", Looker)
+    latency([folding()], target="looker", seconds=0.0)
+    (module,) = seen
+    assert [type(m).__name__ for m in module.modules() if "Norm" in type(m).__name__] == []
 
 
 def test_timings_come_in_the_order_of_the_designs_and_can_be_compared() -> None:

@@ -1,34 +1,41 @@
 from __future__ import annotations
 
+import linecache
 import sqlite3
+import sys
+import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+from export_designs import folding
 from hiera_parity import hierarchical, tiny
 from random_designs import random_designs
 from torch import nn
 
-from gas.costs import LatencyTable, Target, Timing, cost, count_module, table
+from gas.costs import LatencyTable, Target, Timing, cost, count_module, folded_count, table
 from gas.costs.table import entries
 from gas.errors import SettingError
+from gas.model import fuse
 from gas.patterns import Cost
 
 
 class Counting(Target):
-    """Runs nothing, and counts how many parts it was asked to prepare."""
+    """Runs nothing, and notes what it was asked to prepare."""
 
     name = "counting"
 
     def __init__(self, *, batch: int = 1, threads: int = 1) -> None:
         super().__init__(batch=batch, threads=threads)
         self.prepared = 0
+        self.modules: list[nn.Module] = []
         self.hook: Callable[[], object] = lambda: None
 
     def prepare(self, module: nn.Module, input_shape: tuple[int, ...]) -> Callable[[], object]:
         self.prepared += 1
+        self.modules.append(module)
         self.hook()
         work = [0.0] * (1000 * self.prepared)
         return lambda: sum(work)
@@ -72,6 +79,26 @@ def test_each_part_is_measured_once(path: Path) -> None:
     assert known.missing(tiny()) == 0
     assert known.predict(tiny()) == first
     assert known.target.prepared == different + 1  # and the yardstick, once
+
+
+def test_parts_are_measured_folded(path: Path) -> None:
+    known = make(path)
+    known.predict(folding())
+    assert len(known.target.modules) > 5
+    norms = {type(m) for module in known.target.modules for m in module.modules() if "Norm" in type(m).__name__}
+    assert norms == {nn.LayerNorm}  # the yardstick's
+
+
+def test_the_parts_folded_are_the_design_folded() -> None:
+    x = torch.zeros(1, 3, 32, 32, device="meta")
+    total = Cost()
+    for _, part, shape in entries(folding()):
+        with torch.device("meta"):
+            module = fuse(part.build())
+        total += count_module(module, (1, *shape)).cost
+        x = module(x)
+    assert x.shape == (1, 10)
+    assert total == folded_count(folding()).cost
 
 
 def test_designs_share_their_blocks(path: Path) -> None:
@@ -141,6 +168,31 @@ def test_changed_code_is_measured_anew(path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.undo()
     table._placed_entry.cache_clear()
     assert make(path).missing(tiny()) == 0
+
+
+def test_a_digest_knows_the_code_that_a_class_uses() -> None:
+    source = "class Inner:\n    side = 3\n\n\nclass Base:\n    pass\n\n\nclass Outer(Base):\n"
+    source += "    def make(self):\n        return [Inner() for _ in range(2)]\n"
+    digests = set()
+    for changed in (source, source.replace("side = 3", "side = 5"), source.replace("pass", "ready = True")):
+        digests.add(digest_of(changed))
+    assert len(digests) == 3
+    assert digest_of(source) in digests
+
+
+def digest_of(source: str) -> str:
+    """The digest of the class Outer of a module of ours with this source."""
+    name = "gas.of_a_test"
+    module = types.ModuleType(name)
+    module.__file__ = f"<{hash(source)}>"
+    lines = source.splitlines(keepends=True)
+    linecache.cache[module.__file__] = (len(source), None, lines, module.__file__)
+    sys.modules[name] = module
+    try:
+        exec(compile(source, module.__file__, "exec"), vars(module))
+        return table._code.__wrapped__(module.Outer)
+    finally:
+        del sys.modules[name]
 
 
 def test_the_first_of_two_processes_decides(path: Path) -> None:

@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from export_designs import hiera_t, load_module, random_designs, tiny, turbovit
+from export_designs import folding, hiera_t, load_module, random_designs, tiny, turbovit
 
 from gas.architecture import Spec
 from gas.errors import DesignError, ExportError, SettingError
 from gas.exports.definitions import Definitions
-from gas.exports.source import identifier, module_source
+from gas.exports.source import FOLDING, identifier, module_source
 from gas.model import build, with_classes
+from gas.patterns import Cost
 from gas.patterns.classifier import Classifier
 from gas.patterns.transformer import TransformerBlock
+from gas.patterns.units import ConvNorm
 from gas.space import load_space
 
 DESIGNS = [hiera_t(), turbovit(), tiny(), tiny(lag=False, position="none"), *random_designs(8, seed=7)]
@@ -61,6 +63,8 @@ def test_the_file_is_what_a_formatter_would_write(tmp_path):
         pytest.skip("ruff is not installed")
     for i, design in enumerate(DESIGNS[:8]):
         (tmp_path / f"net{i}.py").write_text(module_source(design, "net", facts={"origin": "random"}))
+    (tmp_path / "folding.py").write_text(module_source(folding(), "net", weights="none", folded=Cost(12, 34)))
+    (tmp_path / "unfolded.py").write_text(module_source(folding(), "net"))
     for command in (["check", "--select", "E,F,I,W,UP,B"], ["format", "--check"]):
         done = subprocess.run(
             [ruff, *command, "--isolated", "--line-length", "120", "--no-cache", str(tmp_path)],
@@ -133,6 +137,9 @@ def test_names_become_identifiers(name, expected):
 def test_a_name_that_the_file_has_is_refused():
     with pytest.raises(SettingError, match="load_weights_net"):
         module_source(tiny(), "load_weights")
+    with pytest.raises(SettingError, match="load_net"):
+        module_source(folding(), "load", folded=Cost())
+    assert "def load(" in module_source(tiny(), "load")
 
 
 def test_a_design_that_cannot_be_built_says_where():
@@ -142,10 +149,19 @@ def test_a_design_that_cannot_be_built_says_where():
 
 
 def test_definitions_bring_what_they_use_and_nothing_else():
-    found = Definitions([TransformerBlock])
+    found = Definitions([TransformerBlock], without=FOLDING)
     assert [ast.parse(text).body[0].name for text in found.bodies()] == ["DropPath", "TransformerBlock"]
     assert found.import_block() == "import torch\nfrom torch import Tensor, nn"
-    assert Definitions([Classifier]).names == {"Classifier", "Tensor", "nn"}
+    assert Definitions([Classifier], without=FOLDING).names == {"Classifier", "Tensor", "nn"}
+
+
+def test_members_are_left_out_with_all_that_they_alone_use():
+    whole = Definitions([TransformerBlock]).names
+    assert {"norm_into", "with_identity", "LayerScale"} <= whole
+    lean = Definitions([ConvNorm, TransformerBlock], without=FOLDING)
+    assert not {"norm_into", "with_identity", "LayerScale", "fuse_conv_bn_eval"} & lean.names
+    assert not any("def folded" in text for text in lean.bodies())
+    assert all(ast.parse(text) for text in lean.bodies())
 
 
 def test_a_class_that_needs_another_package_is_refused(tmp_path):

@@ -1,24 +1,31 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import typing
 from collections.abc import Callable
 from typing import Any
 
 import jsonschema
+import pydantic
 import pytest
-import yaml
 
 from gas.patterns import PATTERNS, Slot
 from gas.space import bundled, load_space
 from gas.space.document import KEYS
 from gas.space.schema import json_schema
+from gas.space.text import parse
+from gas.space.tree import option_types_cached
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
+MIXER = {"pattern": "global_attention", "heads": 2}
+REQUIRED = {"token_mixer": MIXER, "block": {"pattern": "transformer", "mixer": MIXER}}
+"""What fits a slot that must be filled."""
 
 
 def plain(name: str) -> dict[str, Any]:
-    return yaml.safe_load(bundled()[name].read_text(encoding="utf-8"))
+    """What an editor reads, which takes 1e-5 for a number as gas does; PyYAML alone would take it for text."""
+    return parse(bundled()[name].read_text(encoding="utf-8"), name)[0].plain()
 
 
 def fields(pattern: str) -> dict[str, Any]:
@@ -72,8 +79,8 @@ def test_every_pattern_may_be_written_with_its_required_options(name: str) -> No
     kind, options = PATTERNS.get(name).kind, {}
     for option, info in fields(name).items():
         if info.is_required():
-            slot = any(isinstance(m, Slot) for m in info.metadata)
-            options[option] = {"pattern": "global_attention", "heads": 2} if slot else 8
+            slot = next((m.kind for m in info.metadata if isinstance(m, Slot)), None)
+            options[option] = REQUIRED.get(slot) or fitting(name, option)
     depth = {"depth": 1} if kind == "block" else {}
     schema = {**json_schema(), "$ref": f"#/$defs/{kind}"}
     for key in ("type", "required", "properties", "additionalProperties"):
@@ -83,6 +90,72 @@ def test_every_pattern_may_be_written_with_its_required_options(name: str) -> No
     assert not validator.is_valid({"pattern": name, **depth, **options, "colour": 3})
     for option in options:
         assert not validator.is_valid({"pattern": name, **depth, **{k: v for k, v in options.items() if k != option}})
+
+
+def test_a_block_inside_a_pattern_has_no_depth() -> None:
+    held = schema_at("shared_position", "block")
+    assert held.is_valid(REQUIRED["block"])
+    assert not held.is_valid({**REQUIRED["block"], "depth": 1})
+    assert "depth" in form_of("shared_position")["required"]
+
+
+def fitting(pattern: str, option: str) -> Any:
+    """Some value that the option takes."""
+    adapter = option_types_cached(pattern)[option].adapter
+    for value in (8, 0.5, (2, 2)):
+        with contextlib.suppress(pydantic.ValidationError):
+            return plain_data(adapter.validate_python(value))
+    raise AssertionError(f"{pattern}.{option}: none of the values tried fits")
+
+
+def plain_data(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def schema_at(pattern: str, option: str) -> jsonschema.Draft202012Validator:
+    """What the schema asks of one option."""
+    return jsonschema.Draft202012Validator({**form_of(pattern)["properties"][option], "$defs": json_schema()["$defs"]})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "option", "taken", "refused"),
+    [
+        (
+            "conv_stem",
+            "strides",
+            [[2], [2, 2, 2], {"choose": [[2, 2], [4]]}],
+            ["2 2", 2, [2, "two"], [2, 2.5], [], None],
+        ),
+        ("conv_stem", "hidden", [24, None, {"choose": [24, None]}], ["wide", [24], 0]),
+        ("transformer", "mixer", ["rep_mixer", None, {"choose": ["rep_mixer", None]}], ["mlp", 3, []]),
+        ("transformer", "mlp", ["mlp", None, {"pattern": "conv_mlp"}], ["rep_mixer", {"pattern": None}]),
+        ("transformer", "local", ["depthwise_conv", None], ["mlp"]),
+        ("transformer", "mlp_norm", ["batch", "none", None], ["btach", True]),
+        ("transformer", "norm", ["batch", "none"], [None]),
+        ("transformer", "eps", [1e-5, None], ["small", 0]),
+    ],
+)
+def test_lists_and_what_may_be_left_empty(pattern: str, option: str, taken: list, refused: list) -> None:
+    validator = schema_at(pattern, option)
+    for value in taken:
+        assert [error.message for error in validator.iter_errors(value)] == [], value
+    for value in refused:
+        assert not validator.is_valid(value), value
+
+
+@pytest.mark.parametrize(
+    ("key", "taken", "refused"),
+    [
+        ("params", ["27.9M", 27.9e6], ["many", -1]),
+        ("distilled", [True, False], ["no"]),
+        ("checked", ["outputs", "table", "no"], ["output", False]),
+        ("source", ["arXiv"], [3]),
+    ],
+)
+def test_what_was_published_has_types(key: str, taken: list, refused: list) -> None:
+    validator = jsonschema.Draft202012Validator(json_schema()["properties"]["published"])
+    assert all(validator.is_valid({key: value}) for value in taken)
+    assert not any(validator.is_valid({key: value}) for value in refused)
 
 
 def block(data: dict) -> dict:

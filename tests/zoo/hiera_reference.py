@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from zoo.pairing import Reference
 from torch import nn
+from zoo.pairing import Reference
 
 
 def hiera(variant: str) -> nn.Module:

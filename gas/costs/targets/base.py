@@ -44,7 +44,8 @@ class Target(ABC):
         """A callable that runs the module once on a fixed random batch, and returns when the result is there.
 
         Args:
-            module: What to run; may be changed (moved, compiled), so hand over a fresh one.
+            module: What to run, folded already where it shall be; may be changed (moved, compiled), so hand over a
+                fresh one.
             input_shape: Shape of one input, without the batch.
         """
 
