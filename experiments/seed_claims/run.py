@@ -33,7 +33,7 @@ from gas.model import build, fuse
 from gas.space import load
 
 HERE = Path(__file__).parent
-SECONDS = 20.0  # per pair, engine and batch
+SECONDS = 10.0  # per pair, engine and batch
 KEEPING = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
     "MALLOC_TRIM_THRESHOLD_": "8589934592",
