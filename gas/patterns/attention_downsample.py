@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, refuse_even, register
 from gas.patterns.local_global_attention import products, scaled, side_by_side, value_width, weighted
 from gas.patterns.relative_bias import RelativeBias
 from gas.patterns.units import Activation, ConvNorm, activation, conv_cost, conv_norm_cost, strided
@@ -108,8 +107,7 @@ class AttentionDownsamplePattern(Pattern):
     def after(self, options: AttentionDownsampleOptions, flow: Flow) -> Flow:
         """New width, half the grid."""
         value_width(options.key_dim, options.value_ratio)
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         return flow.but(dim=flow.target, grid=strided(flow.grid, 2), scale=flow.scale * 2)
 
     def cost(self, options: AttentionDownsampleOptions, flow: Flow) -> Cost:

@@ -279,6 +279,12 @@ def mixed(flow: Flow) -> Flow:
     return flow.but(lag=False, scope=None)
 
 
+def refuse_even(side: int, option: str = "kernel") -> None:
+    """DesignError where a convolution's side is even, so that it has no middle."""
+    if side % 2 == 0:
+        raise DesignError(option, f"got {side}; expected an odd number")
+
+
 def linear_cost(times: int, dim_in: int, dim_out: int, *, bias: bool = True) -> Cost:
     """A linear layer applied to `times` vectors."""
     return Cost(times * dim_in * dim_out, dim_in * dim_out + dim_out * bias)

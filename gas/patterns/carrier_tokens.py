@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, mixed, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, mixed, refuse_even, register
 from gas.patterns.units import conv_cost
 
 
@@ -75,8 +75,7 @@ class CarrierTokensPattern(Pattern):
 
     def after(self, options: CarrierTokensOptions, flow: Flow) -> Flow:
         """Windows."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         for length in flow.grid:
             if length % options.window:
                 raise DesignError("window", f"got {options.window}; expected a divisor of the grid's side {length}")

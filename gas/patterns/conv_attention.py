@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, mixed, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, mixed, refuse_even, register
 from gas.patterns.units import Activation, ConvNorm, conv_cost, conv_norm_cost
 
 
@@ -54,8 +54,7 @@ class ConvAttentionPattern(Pattern):
 
     def after(self, options: ConvAttentionOptions, flow: Flow) -> Flow:
         """Shapes stay."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         if flow.dim % options.head_dim:
             raise DesignError("head_dim", f"got {options.head_dim}; expected a divisor of the width {flow.dim}")
         return mixed(flow)

@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import nn
 
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, register
-from gas.patterns.units import ACTIVATIONS, Activation, ConvNorm, conv_norm_cost, strided
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, refuse_even, register
+from gas.patterns.units import ACTIVATIONS, Activation, ConvNorm, conv_norm_cost, stem_grid, strided
 
 
 class ConvStemOptions(Options):
@@ -48,16 +48,8 @@ class ConvStemPattern(Pattern):
 
     def after(self, options: ConvStemOptions, flow: Flow) -> Flow:
         """The grid is the image side divided by all strides."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
-        if any(stride < 1 for stride in options.strides):
-            raise DesignError("strides", f"got {list(options.strides)}; expected whole numbers of at least 1")
-        grid = flow.grid
-        for stride in options.strides:
-            if options.grid == "exact" and any(side % stride for side in grid):
-                text = f"got {list(options.strides)}; expected steps that divide the resolution {flow.grid[0]}"
-                raise DesignError("strides", text)
-            grid = strided(grid, stride)
+        refuse_even(options.kernel)
+        grid = stem_grid(flow.grid, options.strides, exact=options.grid == "exact")
         if min(self._widths(options)) < 1:
             raise DesignError("dim", f"got {options.dim}; expected one that can be halved for every convolution before")
         return flow.but(dim=options.dim, grid=grid, layout="map")

@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, mixed, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, mixed, refuse_even, register
 from gas.patterns.units import ConvNorm, conv_cost, conv_norm_cost
 
 
@@ -32,8 +31,7 @@ class DepthwiseConvPattern(Pattern):
 
     def after(self, options: DepthwiseConvOptions, flow: Flow) -> Flow:
         """Shapes stay."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         return mixed(flow)
 
     def cost(self, options: DepthwiseConvOptions, flow: Flow) -> Cost:

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, mixed, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, mixed, refuse_even, register
 from gas.patterns.units import Activation, ConvNorm, conv_norm_cost
 
 
@@ -62,8 +62,7 @@ class DoubleConvPattern(Pattern):
     def after(self, options: DoubleConvOptions, flow: Flow) -> Flow:
         """Shapes stay."""
         hidden = int(flow.dim * options.ratio)
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         if hidden < 1:
             raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 channel in between")
         if flow.dim % options.groups or hidden % options.groups:

@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, mixed, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, mixed, refuse_even, register
 from gas.patterns.units import Activation, activation, conv_cost
 
 
@@ -70,8 +69,7 @@ class EfficientModulationPattern(Pattern):
 
     def after(self, options: EfficientModulationOptions, flow: Flow) -> Flow:
         """Shapes stay."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         return mixed(flow)
 
     def cost(self, options: EfficientModulationOptions, flow: Flow) -> Cost:

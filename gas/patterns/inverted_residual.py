@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, refuse_even, register
 from gas.patterns.units import (
     Activation,
     ConvNorm,
@@ -66,8 +66,7 @@ class InvertedResidualPattern(Pattern):
 
     def after(self, options: InvertedResidualOptions, flow: Flow) -> Flow:
         """The target width, a smaller grid."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         if _hidden(options, flow) < 1:
             raise DesignError("expansion", f"got {options.expansion}; expected one that leaves at least 1 channel")
         if flow.pool > 1:

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, refuse_even, register
 from gas.patterns.folding import norm_into
 from gas.patterns.units import Activation, ConvNorm, activation, conv_norm_cost, with_identity
 
@@ -90,8 +90,7 @@ class InvertedResidualMlpPattern(Pattern):
 
     def after(self, options: InvertedResidualMlpOptions, flow: Flow) -> Flow:
         """Shapes stay."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         if int(flow.dim * options.ratio) < 1:
             raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 hidden channel")
         return flow

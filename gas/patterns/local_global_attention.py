@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, mixed, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, mixed, refuse_even, register
 from gas.patterns.relative_bias import FixedBias, RelativeBias
 from gas.patterns.units import Activation, ConvNorm, activation, conv_cost, conv_norm_cost
 
@@ -146,8 +146,7 @@ class LocalGlobalAttentionPattern(Pattern):
     def after(self, options: LocalGlobalAttentionOptions, flow: Flow) -> Flow:
         """Shapes stay."""
         value_width(options.key_dim, options.value_ratio)
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         for side in flow.grid:
             if side % options.stride:
                 raise DesignError("stride", f"got {options.stride}; expected a divisor of the grid's side {side}")

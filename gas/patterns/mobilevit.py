@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gas.architecture import Spec
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, mixed, nested, norm_cost, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, mixed, nested, norm_cost, refuse_even, register
 from gas.patterns.units import Activation, ConvNorm, conv_cost, conv_norm_cost
 
 
@@ -93,8 +93,7 @@ class MobileVitPattern(Pattern):
 
     def after(self, options: MobileVitOptions, flow: Flow) -> Flow:
         """Shapes stay."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         if options.inner % options.heads:
             raise DesignError("heads", f"got {options.heads}; expected a divisor of the inner width {options.inner}")
         if int(options.inner * options.ratio) < 1:

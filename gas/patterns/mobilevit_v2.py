@@ -9,7 +9,7 @@ from torch import nn
 
 from gas.architecture import Spec
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, mixed, nested, norm_cost, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, mixed, nested, norm_cost, refuse_even, register
 from gas.patterns.conv_mlp import ConvMlp
 from gas.patterns.separable_attention import FoldPatches, SeparableAttention, UnfoldPatches, refuse_patch
 from gas.patterns.transformer import TransformerBlock
@@ -44,8 +44,7 @@ class MobileVitV2Pattern(Pattern):
 
     def after(self, options: MobileVitV2Options, flow: Flow) -> Flow:
         """Shapes stay."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         if int(_inner(options, flow) * options.ratio) < 1:
             raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 hidden channel")
         if _inner(options, flow) * flow.tokens == 1:

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, mixed, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, mixed, refuse_even, register
 from gas.patterns.units import strided
 
 
@@ -143,8 +143,7 @@ class QnaOptions(Options):
 
 def qna_heads(options: QnaOptions, dim: int) -> int:
     """Number of heads; DesignError where it does not divide the width, and for an even field."""
-    if options.kernel % 2 == 0:
-        raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+    refuse_even(options.kernel)
     if (options.heads is None) == (options.head_dim is None):
         raise DesignError("heads", "expected exactly one of `heads` and `head_dim`")
     name, divisor = ("heads", options.heads) if options.heads else ("head_dim", options.head_dim)

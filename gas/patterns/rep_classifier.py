@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, linear_cost, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, linear_cost, refuse_even, register
 from gas.patterns.reparam import RepConv, mobile_one, rep_conv_cost
 from gas.patterns.units import Activation
 
@@ -59,8 +58,7 @@ class RepClassifierPattern(Pattern):
 
     def after(self, options: RepClassifierOptions, flow: Flow) -> Flow:
         """Class scores."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         return flow.but(dim=options.classes, grid=(1, 1), layout="vector", extra=0)
 
     def cost(self, options: RepClassifierOptions, flow: Flow) -> Cost:

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, refuse_even, register
 from gas.patterns.reparam import RepConv, mobile_one, rep_conv_cost
 from gas.patterns.units import Activation, strided
 
@@ -43,8 +43,8 @@ class RepDownsamplePattern(Pattern):
         """New width, smaller grid."""
         for name in ("kernel", "small"):
             side = getattr(options, name)
-            if side is not None and side % 2 == 0:
-                raise DesignError(name, f"got {side}; expected an odd number")
+            if side is not None:
+                refuse_even(side, name)
         if options.small is not None and options.small > options.kernel:
             raise DesignError("small", f"got {options.small}; expected at most the kernel's {options.kernel}")
         if flow.target % flow.dim:

@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, mixed, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, mixed, refuse_even, register
 from gas.patterns.folding import centred, conv_from, norm_affine
 from gas.patterns.reparam import RepConv, mobile_one, rep_conv_cost
 
@@ -57,8 +56,7 @@ class RepMixerPattern(Pattern):
 
     def after(self, options: RepMixerOptions, flow: Flow) -> Flow:
         """Shapes stay."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         return mixed(flow)
 
     def cost(self, options: RepMixerOptions, flow: Flow) -> Cost:

@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
-from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, refuse_even, register
 from gas.patterns.reparam import mobile_one, rep_conv_cost
-from gas.patterns.units import Activation, strided
+from gas.patterns.units import Activation, stem_grid, strided
 
 
 class RepStemOptions(Options):
@@ -43,16 +42,8 @@ class RepStemPattern(Pattern):
 
     def after(self, options: RepStemOptions, flow: Flow) -> Flow:
         """The grid is the image side divided by all strides."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
-        if any(stride < 1 for stride in options.strides):
-            raise DesignError("strides", f"got {list(options.strides)}; expected whole numbers of at least 1")
-        grid = flow.grid
-        for stride in options.strides:
-            if options.grid == "exact" and any(side % stride for side in grid):
-                text = f"got {list(options.strides)}; expected steps that divide the resolution {flow.grid[0]}"
-                raise DesignError("strides", text)
-            grid = strided(grid, stride)
+        refuse_even(options.kernel)
+        grid = stem_grid(flow.grid, options.strides, exact=options.grid == "exact")
         return flow.but(dim=options.dim, grid=grid, layout="map")
 
     def cost(self, options: RepStemOptions, flow: Flow) -> Cost:

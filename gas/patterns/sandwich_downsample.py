@@ -9,7 +9,7 @@ from torch import nn
 
 from gas.architecture import Spec
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Slot, nested, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Slot, nested, refuse_even, register
 from gas.patterns.sandwich import LOCAL, MLP, pair, walk
 from gas.patterns.units import Activation, ConvNorm, SqueezeExcite, conv_norm_cost, squeeze_excite_cost, strided
 
@@ -54,8 +54,7 @@ class SandwichDownsamplePattern(Pattern):
 
     def after(self, options: SandwichDownsampleOptions, flow: Flow) -> Flow:
         """New width, smaller grid."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         if _hidden(options, flow) < 1:
             raise DesignError("expand", f"got {options.expand}; expected one that leaves at least 1 hidden channel")
         self._through(_pairs(options), flow.but(target=flow.dim))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gas.errors import DesignError
 from gas.patterns.attention import AttentionOptions, heads_and_inner
-from gas.patterns.base import Cost, Flow, Part, Pattern, linear_cost, mixed, norm_cost, register
+from gas.patterns.base import Cost, Flow, Part, Pattern, linear_cost, mixed, norm_cost, refuse_even, register
 from gas.patterns.cross_covariance_attention import CrossCovarianceAttention
 from gas.patterns.folding import scale_into
 from gas.patterns.units import DropPath, LayerScale, conv_cost
@@ -149,8 +149,7 @@ class SdtaPattern(Pattern):
 
     def after(self, options: SdtaOptions, flow: Flow) -> Flow:
         """Shapes stay."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         if self._widths(options, flow)[-1] < 1:
             text = f"got {options.scales}; expected fewer, for the last group of {flow.dim} channels not to be empty"
             raise DesignError("scales", text)

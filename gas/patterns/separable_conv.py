@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, mixed, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, mixed, refuse_even, register
 from gas.patterns.units import Activation, activation, conv_cost
 
 
@@ -62,8 +62,7 @@ class SeparableConvPattern(Pattern):
 
     def after(self, options: SeparableConvOptions, flow: Flow) -> Flow:
         """Shapes stay."""
-        if options.kernel % 2 == 0:
-            raise DesignError("kernel", f"got {options.kernel}; expected an odd number")
+        refuse_even(options.kernel)
         if int(flow.dim * options.ratio) < 1:
             raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 hidden channel")
         return mixed(flow)

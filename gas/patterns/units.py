@@ -7,6 +7,7 @@ already); all others stay as they are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from gas.errors import DesignError
 from gas.patterns.base import Cost, Part
 
 Activation = Literal["relu", "relu6", "gelu", "silu", "hardswish", "none"]
@@ -213,6 +215,19 @@ def conv_norm_cost(
 def strided(grid: tuple[int, int], stride: int) -> tuple[int, int]:
     """The grid behind a ConvNorm with that stride: sides divided, rounded up."""
     return -(-grid[0] // stride), -(-grid[1] // stride)
+
+
+def stem_grid(grid: tuple[int, int], strides: Sequence[int], *, exact: bool) -> tuple[int, int]:
+    """The grid behind a stem's convolutions; DesignError where `exact` and a stride does not divide what it reads."""
+    if any(stride < 1 for stride in strides):
+        raise DesignError("strides", f"got {list(strides)}; expected whole numbers of at least 1")
+    after = grid
+    for stride in strides:
+        if exact and any(side % stride for side in after):
+            text = f"got {list(strides)}; expected steps that divide the resolution {grid[0]}"
+            raise DesignError("strides", text)
+        after = strided(after, stride)
+    return after
 
 
 def norm_part(kind: str, dim: int, layout: str, eps: float | None = None) -> Part | None:
