@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Passed on to pytest: make test PYTEST_ARGS="-k pareto -x"
 PYTEST_ARGS ?=
+# Tests run in this many processes beside one another; 0 for none but pytest's own (a debugger needs that).
+JOBS ?= 2
 # A stamp file stands for "the environment is what the lock says"; while it is newer than these, env has nothing to do.
 ENV := .venv/.made
 # Errors only: everything pip says besides, it says several times per package.
@@ -34,10 +36,10 @@ search: $(ENV)
 	$(BIN)/gas export runs/turbovit best --out runs/turbovit/best --overwrite
 
 test: $(ENV)
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(ENV)
-	$(ONE_THREAD) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(ENV)
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from gas.plan import Placed, plan
 def design_rows(architecture: Architecture) -> list[dict[str, Any]]:
     """One row per part of the design; runs of equal blocks are one row.
 
-    Each row has: `block` ("4-10", empty for stem and head), `count`, `stage`, `path`, `pattern`, `options` (words),
+    Each row has: `block` ("4-10", empty for stem, entries and head), `count`, `stage`, `path`, `pattern`, `options` (words),
     `dim_in`, `dim_out`, `grid_in`, `grid_out` ((H, W)), `params` and `macs` (of all blocks of the row), and
     `macs_share` (of the design's).
 
@@ -29,7 +29,7 @@ def design_rows(architecture: Architecture) -> list[dict[str, Any]]:
         first, count = parts[0], len(parts)
         cost = first.cost * count
         block = ""
-        if first.stage is not None:
+        if first.pattern.kind == "block":
             block = str(number) if count == 1 else f"{number}-{number + count - 1}"
             number += count
         rows.append(
@@ -100,7 +100,10 @@ def _sameness(placed: Placed) -> tuple:
 
 def _values(part: Any, name: str) -> Iterator[Any]:
     """Arguments called `name` in a Part tree, outermost first."""
-    if isinstance(part, Part):
+    if isinstance(part, list | tuple):
+        for inner in part:
+            yield from _values(inner, name)
+    elif isinstance(part, Part):
         if name in part.args:
             yield part.args[name]
         for value in part.args.values():

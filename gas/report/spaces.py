@@ -13,6 +13,7 @@ from gas.report.tables import MACS_NOTE, show, to_json
 from gas.space import SearchSpace
 
 DRAWS = 20_000
+WIDEST = 90  # characters of choices
 
 
 def show_space(
@@ -47,7 +48,8 @@ def show_space(
     print("\n".join(lines), file=stream)
     if space.decisions:
         print(file=stream)
-        show(facts["decisions"], stream=stream, title="Decisions")
+        rows = [{**row, "choices": _shortened(row["choices"])} for row in facts["decisions"]]
+        show(rows, stream=stream, title="Decisions")
     if facts["examples"]:
         print(file=stream)
         show(facts["examples"], ("id", "dims", "depths", "params", "macs"), stream=stream, title="Examples")
@@ -84,6 +86,14 @@ def space_facts(space: SearchSpace, *, examples: int, seed: int) -> dict[str, An
     drawn = space.sample(examples, seed, feasible=feasible) if space.decisions else space.sample(min(examples, 1), seed)
     facts["examples"] = [_example(design) for design in drawn]
     return facts
+
+
+def _shortened(choices: str) -> str:
+    """A list of choices that a table can hold; --json has them all."""
+    names, kept = choices.split(", "), []
+    while len(kept) < len(names) and len(", ".join([*kept, names[len(kept)]])) <= WIDEST:
+        kept.append(names[len(kept)])
+    return choices if len(kept) == len(names) else f"{', '.join(kept)}, ... ({len(names)} in all)"
 
 
 def _bounds(space: SearchSpace) -> list[str]:

@@ -82,3 +82,17 @@ def test_a_design_is_a_space_with_one_member() -> None:
     text = shown(space_from_text(REFERENCE))
     assert "designs      1" in text
     assert "Decisions\n" not in text
+
+
+def test_a_long_list_of_choices_is_cut_in_the_table_and_whole_as_json() -> None:
+    space = load_space("hybrid.yaml")
+    text, data = io.StringIO(), io.StringIO()
+    show_space(space, examples=0, stream=text)
+    show_space(space, examples=0, how="json", stream=data)
+    mixers = next(d for d in json.loads(data.getvalue())[0]["decisions"] if d["path"] == "stages[0].blocks[0].mixer")
+    names = mixers["choices"].split(", ")
+    (line,) = (line for line in text.getvalue().splitlines() if line.startswith("stages[0].blocks[0].mixer  "))
+    assert line.endswith(f", ... ({len(names)} in all)")
+    shown = line.split("  ")[-1].strip().split(", ")[:-1]
+    assert shown == names[: len(shown)]
+    assert max(map(len, text.getvalue().splitlines())) < 240
