@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gas.errors import DesignError
 from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, mixed, register
+from gas.patterns.relative_bias import RelativeBias
 from gas.patterns.units import Activation, ConvNorm, activation, conv_norm_cost
 
 
@@ -51,15 +52,7 @@ class CascadedGroupAttention(nn.Module):
         self.local = nn.ModuleList(ConvNorm(key_dim, key_dim, kernel, groups=key_dim) for kernel in kernels)
         self.act = activation(act)
         self.proj = ConvNorm(heads * value_dim, dim)
-        self.table, index = None, None
-        if position_bias:
-            self.table = nn.Parameter(torch.zeros(heads, window**2))
-            away = (torch.arange(window).view(-1, 1) - torch.arange(window)).abs()  # (side, side)
-            # Row by row, as the tokens are: of each token's two numbers the row comes first.
-            index = away.view(window, 1, window, 1) * window + away.view(1, window, 1, window)
-            index = index.reshape(window**2, window**2)  # (N, N)
-        self.register_buffer("index", index, persistent=False)
-        self.register_buffer("bias", None)
+        self.position = RelativeBias(heads, (window, window)) if position_bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -77,7 +70,7 @@ class CascadedGroupAttention(nn.Module):
 
     def _attend(self, x: Tensor) -> Tensor:
         """(B, C, side, side) -> (B, C, side, side), all windows as a batch."""
-        bias = self.bias if self.table is None else self.table[:, self.index]  # (K, N, N)
+        bias = None if self.position is None else self.position()  # (K, N, N)
         given, slices = [], x.chunk(len(self.qkv), dim=1)
         for i, (qkv, local) in enumerate(zip(self.qkv, self.local, strict=True)):
             feed = slices[i] + given[-1] if i and self.cascade else slices[i]
@@ -89,12 +82,6 @@ class CascadedGroupAttention(nn.Module):
             out = torch.bmm(v, scores.softmax(-1).transpose(1, 2))  # (B, D, N)
             given.append(out.unflatten(2, (self.window, self.window)))  # (B, D, side, side)
         return self.proj(self.act(torch.cat(given, dim=1)))
-
-    def folded(self) -> nn.Module:
-        """With the numbers to be added to the scores looked up already."""
-        if self.table is not None:
-            self.bias, self.table, self.index = self.table.detach()[:, self.index], None, None
-        return self
 
 
 class CascadedGroupAttentionOptions(Options):

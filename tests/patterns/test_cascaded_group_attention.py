@@ -56,8 +56,9 @@ def one_head(module: CascadedGroupAttention, head: int, x: Tensor) -> Tensor:
         scores = []
         for other, beside in places:
             score = q[:, row, column] @ k[:, other, beside] / keys**0.5
-            if module.table is not None:
-                score = score + module.table[head, abs(row - other) * side + abs(column - beside)]
+            if module.position is not None:
+                table = module.position.table
+                score = score + table[head, abs(row - other) * side + abs(column - beside)]
             scores.append(score)
         for weight, (other, beside) in zip(torch.stack(scores).softmax(0), places, strict=True):
             out[:, row, column] += weight * v[:, other, beside]
