@@ -14,8 +14,8 @@ from gas.plan import Placed, plan
 def design_rows(architecture: Architecture) -> list[dict[str, Any]]:
     """One row per part of the design; runs of equal blocks are one row.
 
-    Each row has: `block` ("4-10", empty for stem, entries and head), `count`, `stage`, `path`, `pattern`, `options` (words),
-    `dim_in`, `dim_out`, `grid_in`, `grid_out` ((H, W)), `params` and `macs` (of all blocks of the row), and
+    Each row has: `block` ("4-10", empty for stem, entries and head), `count`, `stage`, `path`, `pattern`, `options`
+    (words), `dim_in`, `dim_out`, `grid_in`, `grid_out` ((H, W)), `params` and `macs` (of all blocks of the row), and
     `macs_share` (of the design's).
 
     Raises:
