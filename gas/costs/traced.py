@@ -2,16 +2,18 @@
 
 Both count a multiply-add of a convolution, linear layer or matrix product once (torch's counter says 2, we halve it).
 They differ from one another in two ways, named here rather than hidden:
-    norms              fvcore adds 5 per element of a layer norm, 1 or 2 of others; torch and the formulas add nothing
+    norms              fvcore adds 5 per element of a layer norm, 1 or 2 of others, and 4 per element of a bilinear
+                       resampling; torch and the formulas add nothing
     fused attention    fvcore adds nothing; torch counts it on `meta`, where it falls apart into two matrix products
-                       (`bmm`), but not on CPU tensors
+                       (`bmm`), but not on CPU tensors. Nor does fvcore count a matrix product with a sum (`baddbmm`),
+                       as attention with a bias may use
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +25,9 @@ from gas.architecture import Architecture
 from gas.model import fuse, network_part
 from gas.patterns import Cost
 
-NORMS = ("layer_norm", "batch_norm", "group_norm", "instance_norm")
+NORMS = ("layer_norm", "batch_norm", "group_norm", "instance_norm", "upsample_bilinear2d")
 FUSED_ATTENTION = "aten::scaled_dot_product_attention"
+SUMMED_PRODUCT = "aten::baddbmm"
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class FvcoreCount:
         total: fvcore's own sum: norms in it, fused attention not.
         by_operator: The sum's parts.
         uncounted: Operators that fvcore met and counts as nothing, with how often it met them.
-        fused_attention: Macs of the fused attention among them: the one uncounted operator that multiplies matrices.
+        fused_attention: Macs of the fused attention and summed products among them: they alone multiply matrices.
     """
 
     total: int
@@ -58,7 +61,7 @@ class FvcoreCount:
 
     @property
     def norms(self) -> int:
-        """The part of the sum that stands for norms."""
+        """The part of the sum that stands for norms (and bilinear resampling)."""
         return sum(self.by_operator.get(name, 0) for name in NORMS)
 
     @property
@@ -100,24 +103,29 @@ def fvcore_count(architecture: Architecture) -> FvcoreCount:
     with torch.random.fork_rng(devices=[]):
         module = network_part(architecture).build().eval()
     image = torch.zeros(1, architecture.channels, architecture.resolution, architecture.resolution)
-    attentions: list[int] = []
+    lacking: dict[str, list[int]] = {FUSED_ATTENTION: [], SUMMED_PRODUCT: []}
 
-    def attention(inputs: list[Any], outputs: list[Any]) -> int:
-        attentions.append(_attention_macs(*(value.type().sizes() for value in inputs[:3])))
-        return 0
+    def noting(operator: str, macs: Callable[..., int]) -> Callable[[list[Any], list[Any]], int]:
+        def note(inputs: list[Any], outputs: list[Any]) -> int:
+            lacking[operator].append(macs(*(value.type().sizes() for value in inputs[:3])))
+            return 0
+
+        return note
 
     with warnings.catch_warnings():
         # Importing fvcore decorates functions with torch.jit.script, and its tracing turns sizes into constants.
         warnings.simplefilter("ignore")
         from fvcore.nn import FlopCountAnalysis
 
-        count = FlopCountAnalysis(module, image).set_op_handle(FUSED_ATTENTION, attention)
+        count = FlopCountAnalysis(module, image).set_op_handle(
+            FUSED_ATTENTION, noting(FUSED_ATTENTION, _attention_macs)
+        )
+        count.set_op_handle(SUMMED_PRODUCT, noting(SUMMED_PRODUCT, _product_macs))
         count.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         by_operator = {name: int(macs) for name, macs in count.by_operator().items() if macs}
         uncounted = dict(count.unsupported_ops())
-    if attentions:
-        uncounted[FUSED_ATTENTION] = len(attentions)
-    return FvcoreCount(sum(by_operator.values()), by_operator, uncounted, sum(attentions))
+    uncounted |= {operator: len(found) for operator, found in lacking.items() if found}
+    return FvcoreCount(sum(by_operator.values()), by_operator, uncounted, sum(map(sum, lacking.values())))
 
 
 def _on_meta(architecture: Architecture) -> nn.Module:
@@ -136,3 +144,8 @@ def _shapes(module: nn.Module) -> dict[str, torch.Size]:
 def _attention_macs(query: list[int], key: list[int], value: list[int]) -> int:
     """q k^T and weights v, for shapes (..., N, D), (..., M, D), (..., M, E)."""
     return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+
+def _product_macs(_: list[int], left: list[int], right: list[int]) -> int:
+    """A sum and left @ right, for shapes (..., N, D), (..., D, M)."""
+    return math.prod(left) * right[-1]

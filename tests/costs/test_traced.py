@@ -10,6 +10,7 @@ from gas.architecture import Architecture
 from gas.costs import cost, count_module, fvcore_count, traced_count
 from gas.costs.traced import FUSED_ATTENTION
 from gas.patterns import Cost
+from gas.space import bundled, load
 
 ZOO = {**{name: hiera(name) for name in HIERA}, "turbovit": turbovit(), "tiny": tiny()}
 
@@ -65,3 +66,19 @@ def test_counting_leaves_the_random_state_alone() -> None:
     traced_count(tiny())
     fvcore_count(tiny())
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+QUICK = ("zoo/efficientvit_m0", "zoo/efficientformerv2_s0", "zoo/mobilevitv2_050")  # summed products, resampling
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in bundled()
+        if name.startswith("zoo/")
+    ],
+)
+def test_fvcore_agrees_on_the_whole_zoo(name: str) -> None:
+    design = load(name)
+    assert fvcore_count(design).macs == cost(design).macs
