@@ -14,7 +14,6 @@ import argparse
 import csv
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from claims import CLAIMS, PAIRS
 
 from gas.costs import cost, ratio
 from gas.costs.measure import measure
+from gas.costs.targets.base import cpu_model
 from gas.model import build, fuse
 from gas.space import load
 
@@ -102,20 +102,12 @@ def measure_pair(fast: str, slow: str, engine: str, batch: int, allocator: str, 
     found = ratio(timings[slow], timings[fast])
     row = {"fast": fast, "slow": slow, "engine": engine, "batch": batch, "threads": 1, "allocator": allocator}
     row |= {"ratio": found.value, "low": found.low, "high": found.high, "rounds": timings[fast].repeats}
-    row["device"] = torch.cuda.get_device_name() if engine == "cuda_eager" else cpu_name()
+    row["device"] = torch.cuda.get_device_name() if engine == "cuda_eager" else cpu_model()
     for which, name in (("fast", fast), ("slow", slow)):
         t = timings[name]
         row |= {f"{which}_ms": t.median_ms, f"{which}_q1_ms": t.q1_ms, f"{which}_q3_ms": t.q3_ms}
         row[f"{which}_resolution"] = load(f"zoo/{name}").resolution
     return row
-
-
-def cpu_name() -> str:
-    """The CPU's own name."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def rows(seconds: float) -> Iterator[dict[str, object]]:

@@ -285,6 +285,14 @@ def refuse_even(side: int, option: str = "kernel") -> None:
         raise DesignError(option, f"got {side}; expected an odd number")
 
 
+def hidden_width(dim: int, ratio: float, option: str = "ratio") -> int:
+    """`ratio` times a width, rounded down; DesignError where nothing is left of it."""
+    hidden = int(dim * ratio)
+    if hidden < 1:
+        raise DesignError(option, f"got {ratio}; expected one that leaves at least 1 hidden channel")
+    return hidden
+
+
 def linear_cost(times: int, dim_in: int, dim_out: int, *, bias: bool = True) -> Cost:
     """A linear layer applied to `times` vectors."""
     return Cost(times * dim_in * dim_out, dim_in * dim_out + dim_out * bias)

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, linear_cost, norm_cost, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, hidden_width, linear_cost, norm_cost, register
 from gas.patterns.folding import norm_into
 from gas.patterns.units import ACTIVATIONS, Activation
 
@@ -113,8 +113,8 @@ class ClassifierPattern(Pattern):
             raise DesignError("token", "got class, but no class token comes in; expected mean")
         if options.norm_first and options.norm == "batch":
             raise DesignError("norm_first", "got true with a batch norm; expected a layer norm")
-        if options.hidden is not None and int(flow.dim * options.hidden) < 1:
-            raise DesignError("hidden", f"got {options.hidden}; expected one that leaves at least 1 hidden channel")
+        if options.hidden is not None:
+            hidden_width(flow.dim, options.hidden, "hidden")
         return flow.but(dim=options.classes, grid=(1, 1), layout="vector", extra=0)
 
     def cost(self, options: ClassifierOptions, flow: Flow) -> Cost:
@@ -123,7 +123,7 @@ class ClassifierPattern(Pattern):
         if options.norm != "none":
             total += norm_cost(dim)
         if options.hidden is not None:
-            dim = int(flow.dim * options.hidden)
+            dim = hidden_width(flow.dim, options.hidden, "hidden")
             total += linear_cost(1, flow.dim, dim)
             total += norm_cost(dim) if options.hidden_norm else Cost()
         return total + linear_cost(1, dim, options.classes) * (1 + options.both)
@@ -132,7 +132,7 @@ class ClassifierPattern(Pattern):
         """A Classifier."""
         dim, hidden = flow.dim, None
         if options.hidden is not None:
-            dim = int(flow.dim * options.hidden)
+            dim = hidden_width(flow.dim, options.hidden, "hidden")
             layers = [Part.of(nn.Linear, in_features=flow.dim, out_features=dim), Part.of(ACTIVATIONS[options.act])]
             if options.hidden_norm:
                 layers.append(Part.of(nn.LayerNorm, normalized_shape=dim, eps=options.hidden_eps))

@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, refuse_even, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, hidden_width, refuse_even, register
 from gas.patterns.units import Activation, ConvNorm, activation, conv_cost, conv_norm_cost
 
 
@@ -60,17 +59,16 @@ class ConvFfnPattern(Pattern):
     def after(self, options: ConvFfnOptions, flow: Flow) -> Flow:
         """Shapes stay."""
         refuse_even(options.kernel)
-        if int(flow.dim * options.ratio) < 1:
-            raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 hidden channel")
+        hidden_width(flow.dim, options.ratio)
         return flow
 
     def cost(self, options: ConvFfnOptions, flow: Flow) -> Cost:
         """Depthwise convolution with its norm, two biased 1 x 1 convolutions."""
-        hidden, grid, dim = int(flow.dim * options.ratio), flow.grid, flow.dim
+        hidden, grid, dim = hidden_width(flow.dim, options.ratio), flow.grid, flow.dim
         depthwise = conv_norm_cost(grid, dim, dim, options.kernel, groups=dim, bias=options.bias)
         return depthwise + conv_cost(grid, dim, hidden) + conv_cost(grid, hidden, dim)
 
     def part(self, options: ConvFfnOptions, flow: Flow) -> Part:
         """A ConvFfn."""
         args = {"kernel": options.kernel, "act": options.act, "bias": options.bias}
-        return Part.of(ConvFfn, dim=flow.dim, hidden=int(flow.dim * options.ratio), **args)
+        return Part.of(ConvFfn, dim=flow.dim, hidden=hidden_width(flow.dim, options.ratio), **args)

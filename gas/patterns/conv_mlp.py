@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, hidden_width, register
 from gas.patterns.units import Activation, ConvNorm, activation, conv_cost, conv_norm_cost
 
 
@@ -56,16 +55,15 @@ class ConvMlpPattern(Pattern):
 
     def after(self, options: ConvMlpOptions, flow: Flow) -> Flow:
         """Shapes stay."""
-        if int(flow.dim * options.ratio) < 1:
-            raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 hidden channel")
+        hidden_width(flow.dim, options.ratio)
         return flow
 
     def cost(self, options: ConvMlpOptions, flow: Flow) -> Cost:
         """Two 1 x 1 convolutions."""
-        hidden, of = int(flow.dim * options.ratio), conv_norm_cost if options.norm else conv_cost
+        hidden, of = hidden_width(flow.dim, options.ratio), conv_norm_cost if options.norm else conv_cost
         return of(flow.grid, flow.dim, hidden) + of(flow.grid, hidden, flow.dim)
 
     def part(self, options: ConvMlpOptions, flow: Flow) -> Part:
         """A ConvMlp."""
-        hidden = int(flow.dim * options.ratio)
+        hidden = hidden_width(flow.dim, options.ratio)
         return Part.of(ConvMlp, dim=flow.dim, hidden=hidden, act=options.act, norm=options.norm)

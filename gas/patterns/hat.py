@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gas.errors import DesignError
 from gas.patterns.attention import AttentionOptions, heads_and_inner
-from gas.patterns.base import Cost, Flow, Part, Pattern, Width, linear_cost, mixed, norm_cost, register
+from gas.patterns.base import Cost, Flow, Part, Pattern, Width, hidden_width, linear_cost, mixed, norm_cost, register
 from gas.patterns.mlp import Mlp
 from gas.patterns.position_mlp import OffsetBias, PlaceEmbedding, offset_cost, place_cost
 from gas.patterns.transformer import TransformerBlock
@@ -133,8 +133,7 @@ class HatPattern(Pattern):
     def after(self, options: HatOptions, flow: Flow) -> Flow:
         """Shapes stay."""
         heads_and_inner(options, flow.target)
-        if int(flow.dim * options.ratio) < 1:
-            raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 hidden channel")
+        hidden_width(flow.dim, options.ratio)
         if flow.layout == "windows" and isqrt(flow.extra) ** 2 != flow.extra:
             raise DesignError("", f"got {flow.extra} carriers for each window; expected a square number")
         return mixed(flow)
@@ -187,7 +186,7 @@ def _block(options: HatOptions, flow: Flow, **bias: object) -> Part:
     offsets = Part.of(OffsetBias, heads=heads, hidden=options.hidden, **bias)
     args = {"dim": flow.dim, "heads": heads, "inner": inner, "qkv_bias": options.qkv_bias}
     attention = Part.of(BiasedAttention, **args, bias=offsets)
-    mlp = Part.of(Mlp, dim=flow.dim, hidden=int(flow.dim * options.ratio))
+    mlp = Part.of(Mlp, dim=flow.dim, hidden=hidden_width(flow.dim, options.ratio))
     scales = {}
     if options.layer_scale is not None:
         scale = Part.of(LayerScale, dim=flow.dim, init=options.layer_scale)
@@ -198,7 +197,7 @@ def _block(options: HatOptions, flow: Flow, **bias: object) -> Part:
 def _block_cost(options: HatOptions, flow: Flow, grid: tuple[int, int], *, times: int, length: int) -> Cost:
     """A block that `times` sequences of `length` tokens go through; those with a place stand on `grid`."""
     heads, inner = heads_and_inner(options, flow.dim)
-    dim, hidden, tokens = flow.dim, int(flow.dim * options.ratio), times * length
+    dim, hidden, tokens = flow.dim, hidden_width(flow.dim, options.ratio), times * length
     total = linear_cost(tokens, dim, 3 * inner, bias=options.qkv_bias) + linear_cost(tokens, inner, dim)
     total += Cost(2 * tokens * length * inner) + offset_cost(heads, grid, options.hidden)
     total += linear_cost(tokens, dim, hidden) + linear_cost(tokens, hidden, dim)

@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, refuse_even, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, hidden_width, refuse_even, register
 from gas.patterns.folding import norm_into
 from gas.patterns.units import Activation, ConvNorm, activation, conv_norm_cost, with_identity
 
@@ -91,18 +90,17 @@ class InvertedResidualMlpPattern(Pattern):
     def after(self, options: InvertedResidualMlpOptions, flow: Flow) -> Flow:
         """Shapes stay."""
         refuse_even(options.kernel)
-        if int(flow.dim * options.ratio) < 1:
-            raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 hidden channel")
+        hidden_width(flow.dim, options.ratio)
         return flow
 
     def cost(self, options: InvertedResidualMlpOptions, flow: Flow) -> Cost:
         """Three convolutions, each with a norm."""
-        hidden, bias = int(flow.dim * options.ratio), options.bias
+        hidden, bias = hidden_width(flow.dim, options.ratio), options.bias
         total = conv_norm_cost(flow.grid, flow.dim, hidden, bias=bias)
         total += conv_norm_cost(flow.grid, hidden, hidden, options.kernel, groups=hidden, bias=bias)
         return total + conv_norm_cost(flow.grid, hidden, flow.dim, bias=bias)
 
     def part(self, options: InvertedResidualMlpOptions, flow: Flow) -> Part:
         """An InvertedResidualMlp."""
-        hidden = int(flow.dim * options.ratio)
+        hidden = hidden_width(flow.dim, options.ratio)
         return Part.of(InvertedResidualMlp, dim=flow.dim, hidden=hidden, **options.model_dump(exclude={"ratio"}))

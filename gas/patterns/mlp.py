@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, linear_cost, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, hidden_width, linear_cost, register
 from gas.patterns.units import Activation, activation
 
 
@@ -53,20 +52,15 @@ class MlpPattern(Pattern):
 
     def after(self, options: MlpOptions, flow: Flow) -> Flow:
         """Shapes stay."""
-        if _hidden(options, flow.dim) < 1:
-            raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 hidden channel")
+        hidden_width(flow.dim, options.ratio)
         return flow
 
     def cost(self, options: MlpOptions, flow: Flow) -> Cost:
         """Two linear layers over all tokens."""
-        hidden = _hidden(options, flow.dim)
+        hidden = hidden_width(flow.dim, options.ratio)
         return linear_cost(flow.tokens, flow.dim, hidden) + linear_cost(flow.tokens, hidden, flow.dim)
 
     def part(self, options: MlpOptions, flow: Flow) -> Part:
         """An Mlp."""
         act = {} if options.act == "gelu" else {"act": options.act}
-        return Part.of(Mlp, dim=flow.dim, hidden=_hidden(options, flow.dim), **act)
-
-
-def _hidden(options: MlpOptions, dim: int) -> int:
-    return int(dim * options.ratio)
+        return Part.of(Mlp, dim=flow.dim, hidden=hidden_width(flow.dim, options.ratio), **act)

@@ -14,7 +14,20 @@ from torch import Tensor, nn
 
 from gas.architecture import Spec
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, mixed, nested, norm_cost, refuse_even, register
+from gas.patterns.base import (
+    Cost,
+    Flow,
+    Options,
+    Part,
+    Pattern,
+    Width,
+    hidden_width,
+    mixed,
+    nested,
+    norm_cost,
+    refuse_even,
+    register,
+)
 from gas.patterns.units import Activation, ConvNorm, conv_cost, conv_norm_cost
 
 
@@ -96,8 +109,7 @@ class MobileVitPattern(Pattern):
         refuse_even(options.kernel)
         if options.inner % options.heads:
             raise DesignError("heads", f"got {options.heads}; expected a divisor of the inner width {options.inner}")
-        if int(options.inner * options.ratio) < 1:
-            raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 hidden channel")
+        hidden_width(options.inner, options.ratio)
         if options.patch > min(flow.grid):
             raise DesignError("patch", f"got {options.patch}; expected at most the grid's side {min(flow.grid)}")
         return mixed(flow)

@@ -9,7 +9,20 @@ from torch import nn
 
 from gas.architecture import Spec
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Width, mixed, nested, norm_cost, refuse_even, register
+from gas.patterns.base import (
+    Cost,
+    Flow,
+    Options,
+    Part,
+    Pattern,
+    Width,
+    hidden_width,
+    mixed,
+    nested,
+    norm_cost,
+    refuse_even,
+    register,
+)
 from gas.patterns.conv_mlp import ConvMlp
 from gas.patterns.separable_attention import FoldPatches, SeparableAttention, UnfoldPatches, refuse_patch
 from gas.patterns.transformer import TransformerBlock
@@ -45,8 +58,7 @@ class MobileVitV2Pattern(Pattern):
     def after(self, options: MobileVitV2Options, flow: Flow) -> Flow:
         """Shapes stay."""
         refuse_even(options.kernel)
-        if int(_inner(options, flow) * options.ratio) < 1:
-            raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 hidden channel")
+        hidden_width(_inner(options, flow), options.ratio)
         if _inner(options, flow) * flow.tokens == 1:
             raise DesignError("inner", "got 1 channel at one place, which no norm can be taken of; expected more")
         refuse_patch(options.patch, flow)
@@ -67,7 +79,7 @@ class MobileVitV2Pattern(Pattern):
         """A sequence: the map is unfolded once for all layers."""
         dim, inner = flow.dim, _inner(options, flow)
         norm = norm_part("group", inner, "map")
-        mlp = Part.of(ConvMlp, dim=inner, hidden=int(inner * options.ratio), act=options.act, norm=False)
+        mlp = Part.of(ConvMlp, dim=inner, hidden=hidden_width(inner, options.ratio), act=options.act, norm=False)
         attention = Part.of(SeparableAttention, dim=inner)
         layer = Part.of(TransformerBlock, norm1=norm, token_mixer=attention, norm2=norm, channel_mixer=mlp)
         parts = [

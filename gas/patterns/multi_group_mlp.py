@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, hidden_width, register
 from gas.patterns.folding import conv_from
 from gas.patterns.units import Activation, ConvNorm, activation, conv_norm_cost
 
@@ -92,9 +92,7 @@ class MultiGroupMlpPattern(Pattern):
 
     def after(self, options: MultiGroupMlpOptions, flow: Flow) -> Flow:
         """Shapes stay."""
-        hidden = int(flow.dim * options.ratio)
-        if hidden < 1:
-            raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 hidden channel")
+        hidden = hidden_width(flow.dim, options.ratio)
         for each in options.groups:
             if each < 1 or flow.dim % each or hidden % each:
                 raise DesignError(
@@ -104,7 +102,7 @@ class MultiGroupMlpPattern(Pattern):
 
     def cost(self, options: MultiGroupMlpOptions, flow: Flow) -> Cost:
         """All convolutions with their norms."""
-        hidden, total = int(flow.dim * options.ratio), Cost()
+        hidden, total = hidden_width(flow.dim, options.ratio), Cost()
         for each in options.groups:
             total += conv_norm_cost(flow.grid, flow.dim, hidden, groups=each)
             total += conv_norm_cost(flow.grid, hidden, flow.dim, groups=each)
@@ -112,5 +110,5 @@ class MultiGroupMlpPattern(Pattern):
 
     def part(self, options: MultiGroupMlpOptions, flow: Flow) -> Part:
         """A MultiGroupMlp."""
-        hidden = int(flow.dim * options.ratio)
+        hidden = hidden_width(flow.dim, options.ratio)
         return Part.of(MultiGroupMlp, dim=flow.dim, hidden=hidden, groups=options.groups, act=options.act)

@@ -8,8 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from gas.architecture import Spec
-from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Slot, nested, refuse_even, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, Slot, hidden_width, nested, refuse_even, register
 from gas.patterns.sandwich import LOCAL, MLP, pair, walk
 from gas.patterns.units import Activation, ConvNorm, SqueezeExcite, conv_norm_cost, squeeze_excite_cost, strided
 
@@ -55,8 +54,7 @@ class SandwichDownsamplePattern(Pattern):
     def after(self, options: SandwichDownsampleOptions, flow: Flow) -> Flow:
         """New width, smaller grid."""
         refuse_even(options.kernel)
-        if _hidden(options, flow) < 1:
-            raise DesignError("expand", f"got {options.expand}; expected one that leaves at least 1 hidden channel")
+        _hidden(options, flow)
         self._through(_pairs(options), flow.but(target=flow.dim))
         return self._through(_pairs(options), _small(options, flow))
 
@@ -101,7 +99,7 @@ def _small(options: SandwichDownsampleOptions, flow: Flow) -> Flow:
 
 
 def _hidden(options: SandwichDownsampleOptions, flow: Flow) -> int:
-    return int(flow.dim * options.expand)
+    return hidden_width(flow.dim, options.expand, "expand")
 
 
 def _squeezed(options: SandwichDownsampleOptions, hidden: int) -> int:

@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from gas.errors import DesignError
-from gas.patterns.base import Cost, Flow, Options, Part, Pattern, mixed, refuse_even, register
+from gas.patterns.base import Cost, Flow, Options, Part, Pattern, hidden_width, mixed, refuse_even, register
 from gas.patterns.units import Activation, activation, conv_cost
 
 
@@ -63,17 +62,16 @@ class SeparableConvPattern(Pattern):
     def after(self, options: SeparableConvOptions, flow: Flow) -> Flow:
         """Shapes stay."""
         refuse_even(options.kernel)
-        if int(flow.dim * options.ratio) < 1:
-            raise DesignError("ratio", f"got {options.ratio}; expected one that leaves at least 1 hidden channel")
+        hidden_width(flow.dim, options.ratio)
         return mixed(flow)
 
     def cost(self, options: SeparableConvOptions, flow: Flow) -> Cost:
         """Three convolutions."""
-        grid, dim, hidden = flow.grid, flow.dim, int(flow.dim * options.ratio)
+        grid, dim, hidden = flow.grid, flow.dim, hidden_width(flow.dim, options.ratio)
         total = conv_cost(grid, dim, hidden, bias=options.bias) + conv_cost(grid, hidden, dim, bias=options.bias)
         return total + conv_cost(grid, hidden, hidden, options.kernel, groups=hidden, bias=options.bias)
 
     def part(self, options: SeparableConvOptions, flow: Flow) -> Part:
         """A SeparableConv."""
         args = options.model_dump(exclude={"ratio"})
-        return Part.of(SeparableConv, dim=flow.dim, hidden=int(flow.dim * options.ratio), **args)
+        return Part.of(SeparableConv, dim=flow.dim, hidden=hidden_width(flow.dim, options.ratio), **args)
