@@ -11,25 +11,34 @@ from gas.exports.facts import human
 from gas.plan import plan
 from gas.report.tables import MACS_NOTE, show, to_json
 from gas.space import SearchSpace
+from gas.space.document import said
 
 DRAWS = 20_000
 WIDEST = 90  # characters of choices
+UNITS_SAID = {"latency_ms": " ms", "memory_mib": " MiB"}
 
 
 def show_space(
-    space: SearchSpace, *, examples: int = 3, seed: int = 0, how: str = "text", stream: TextIO | None = None
+    space: SearchSpace,
+    *,
+    examples: int = 3,
+    seed: int = 0,
+    how: str = "text",
+    exact: bool = False,
+    stream: TextIO | None = None,
 ) -> None:
-    """Prints a space: decisions, exact number of designs, cost range, feasible share, example designs.
+    """Prints a space: decisions, exact number of designs, cost range, number of feasible designs, example designs.
 
     Args:
         space: The space; a single design is a space with one member.
         examples: Feasible designs to draw (uniform at each decision).
         seed: Of the examples.
         how: `text` or `json`.
+        exact: Count the feasible designs as closely as can be, even where that takes a minute.
         stream: Where to; standard output by default.
     """
     stream = stream or sys.stdout
-    facts = space_facts(space, examples=examples, seed=seed)
+    facts = space_facts(space, examples=examples, seed=seed, exact=exact)
     if how == "json":
         print(to_json([facts]), file=stream)
         return
@@ -42,9 +51,7 @@ def show_space(
     for heading, texts in (("objectives", facts["objectives"]), ("bounds", _bounds(space)), ("rules", facts["rules"])):
         lines += [f"{heading if i == 0 else '':<12} {text}" for i, text in enumerate(texts)]
     if space.budgets:
-        share, low, high = (facts["feasible_share"][k] for k in ("estimate", "low", "high"))
-        lines.append(f"feasible     {share:.1%} of all designs meet the bounds on params and macs")
-        lines.append(f"             ({DRAWS:,} uniform draws; 95% interval {low:.1%} to {high:.1%})")
+        lines += _feasible(facts["feasible"], exact)
     print("\n".join(lines), file=stream)
     if space.decisions:
         print(file=stream)
@@ -57,8 +64,8 @@ def show_space(
         print(MACS_NOTE, file=stream)
 
 
-def space_facts(space: SearchSpace, *, examples: int, seed: int) -> dict[str, Any]:
-    """The same as plain data."""
+def space_facts(space: SearchSpace, *, examples: int, seed: int, exact: bool = False) -> dict[str, Any]:
+    """The same as plain data; `feasible_share` is an estimate from uniform draws, `feasible` a count or hard bounds."""
     facts: dict[str, Any] = {
         "name": space.name,
         "about": space.about,
@@ -82,10 +89,25 @@ def space_facts(space: SearchSpace, *, examples: int, seed: int) -> dict[str, An
     if space.budgets:
         share, low, high = space.feasible_share(DRAWS)
         facts["feasible_share"] = {"estimate": share, "low": low, "high": high, "draws": DRAWS}
+        count = space.count(feasible=True, quick=not exact)
+        facts["feasible"] = {"low": count.low, "high": count.high, "exact": count.exact, "share": list(count.share)}
     feasible = bool(space.budgets)
     drawn = space.sample(examples, seed, feasible=feasible) if space.decisions else space.sample(min(examples, 1), seed)
     facts["examples"] = [_example(design) for design in drawn]
     return facts
+
+
+def _feasible(count: dict[str, Any], exact: bool) -> list[str]:
+    """The number of designs within the bounds, in words."""
+    low, high = count["share"]
+    what = "meet the bounds on params and macs"
+    if count["exact"]:
+        return [f"feasible     {count['low']:,} designs ({low:.3%} of all) {what}"]
+    more = "" if exact else "; --exact looks closer"
+    return [
+        f"feasible     {count['low']:.4e} to {count['high']:.4e} designs {what}",
+        f"             ({low:.2%} to {high:.2%} of all: proven bounds{more})",
+    ]
 
 
 def _shortened(choices: str) -> str:
@@ -99,11 +121,11 @@ def _shortened(choices: str) -> str:
 def _bounds(space: SearchSpace) -> list[str]:
     texts = []
     for c in space.constraints:
-        unit = " times " + c.of if c.of else " ms" if c.metric == "latency_ms" else ""
-        ends = [f"at least {human(c.low)}{unit}"] * (c.low > -math.inf) + [f"at most {human(c.high)}{unit}"] * (
-            c.high < math.inf
-        )
-        texts.append(f"{c.metric.removesuffix('_ms')} {' and '.join(ends)}")
+        unit = " times " + c.of if c.of else UNITS_SAID.get(c.metric, "")
+        words = (("at least", c.low), ("at most", c.high))
+        sizes = {end: f"{end:g}" if c.metric == "memory_mib" else human(end) for _, end in words}
+        ends = [f"{word} {sizes[end]}{unit}" for word, end in words if math.isfinite(end)]
+        texts.append(f"{said(c.metric)} {' and '.join(ends)}")
     return texts
 
 

@@ -12,7 +12,7 @@ from gas.errors import describe, nearest
 from gas.evaluation import Constraint, Objective
 from gas.space.expressions import Expression, ExpressionError, parse_expression
 from gas.space.loader import BROKEN, INPUT_KEYS, POSITIVE, Reference, TreeReader
-from gas.space.text import Mark, Problems, parse, quantity
+from gas.space.text import Mark, Problems, mebibytes, parse, quantity
 from gas.space.tree import Fixed, OptionType, Tree, option_types_cached
 
 KEYS = (
@@ -30,7 +30,8 @@ KEYS = (
 )
 REQUIRED = ("input", "stem", "stages", "head")
 # What a space may bound or optimise -> the metric's name in an evaluation.
-METRICS = {"macs": "macs", "params": "params", "latency": "latency_ms", "proxy": "proxy"}
+METRICS = {"macs": "macs", "params": "params", "memory": "memory_mib", "latency": "latency_ms", "proxy": "proxy"}
+_SAID = {metric: name for name, metric in METRICS.items()}
 PUBLISHED_KEYS = (
     "params",
     "macs",
@@ -101,6 +102,11 @@ def read_document(text: str, file: str) -> Document:
     problems.check()
     tree = Tree(*parts, reader.decisions(), tuple(rule for _, rule in rules), needed)
     return Document(file, name, about, tree, objectives, constraints, compare, published, text, _places(root))
+
+
+def said(metric: str) -> str:
+    """What a space's file calls a metric: `memory` for `memory_mib`."""
+    return _SAID.get(metric, metric)
 
 
 def _design(entries: dict[str, Mark], reader: TreeReader, problems: Problems) -> tuple:
@@ -195,14 +201,9 @@ def _constraints(mark: Mark | None, reader: TreeReader, problems: Problems) -> t
         numbers = {}
         for end in ("min", "max"):
             if end in entries:
-                number = quantity(entries[end].value)
-                usable = (
-                    number is not None and number >= 0 and (metric == "latency" or not _is_time(entries[end].value))
-                )
-                numbers[end] = number if usable else None
+                numbers[end], expected = _bound(metric, entries[end].value, relative="of" in entries)
                 if numbers[end] is None:
-                    text = describe(entries[end].plain(), "a number not below 0, such as 12.7M, 2.2G or 10ms")
-                    problems.add(entries[end], text)
+                    problems.add(entries[end], describe(entries[end].plain(), expected))
         of = _text(entries.get("of"), problems)
         if isinstance(bounds.value, dict) and not numbers:
             problems.add(bounds, "expected `max`, `min` or both")
@@ -214,8 +215,20 @@ def _constraints(mark: Mark | None, reader: TreeReader, problems: Problems) -> t
     return tuple(found)
 
 
-def _is_time(value: Any) -> bool:
-    return isinstance(value, str) and value.rstrip().endswith("ms")
+def _bound(metric: str, value: Any, *, relative: bool) -> tuple[float | None, str]:
+    """What a bound says, None where it cannot be; and what was expected.
+
+    A size in memory is written with its unit: a bare 64, or 64M, would be a guess at one.
+    """
+    if metric == "memory" and relative:
+        number = quantity(value) if isinstance(value, int | float) else None
+        expected = "a multiple of the other design's memory, such as 0.5"
+    elif metric == "memory":
+        number, expected = mebibytes(value), "a size with its unit, such as 48MiB or 1.5GiB"
+    else:
+        number, expected = quantity(value), "a number not below 0, such as 12.7M, 2.2G or 10ms"
+        number = None if metric != "latency" and isinstance(value, str) and value.rstrip().endswith("ms") else number
+    return (None if number is None or number < 0 else number), expected
 
 
 def _published(mark: Mark | None, reader: TreeReader, problems: Problems) -> dict[str, Any]:

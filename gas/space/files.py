@@ -15,7 +15,7 @@ from gas.architecture import Architecture
 from gas.errors import SpaceError, nearest
 from gas.evaluation import Constraint
 from gas.plan import plan
-from gas.space.document import read_document
+from gas.space.document import read_document, said
 from gas.space.space import SearchSpace
 from gas.space.tables import COSTS
 
@@ -100,7 +100,7 @@ def space_from_text(
         references: Designs by name that are taken instead of looking for files (a run keeps its own).
     """
     document = read_document(text, file)
-    wanted = [(c.of, f"constraints.{c.metric.removesuffix('_ms')}.of") for c in document.constraints if c.of]
+    wanted = [(c.of, f"constraints.{said(c.metric)}.of") for c in document.constraints if c.of]
     wanted += [(name, f"compare[{i}]") for i, name in enumerate(document.compare)]
     found: dict[str, Architecture] = dict(references or {})
     problems = []

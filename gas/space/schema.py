@@ -16,6 +16,13 @@ QUANTITY = {
         {"type": "string", "pattern": r"^ *(\d+\.?\d*|\.\d+)([eE][-+]?\d+)? *(k|K|M|G|T|ms)?$"},
     ]
 }
+SIZE = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^ *(\d+\.?\d*|\.\d+) *(KiB|MiB|GiB) *$"},
+        {"type": "number", "minimum": 0},
+    ],
+    "description": "a size such as 48MiB or 1.5GiB: weights and the peak of one forward pass; with `of`, a multiple",
+}
 INNER_BLOCK = "inner_block"  # a block inside a pattern, which has no depth
 PUBLISHED = {
     **dict.fromkeys(("params", "macs", "top1", "resolution"), QUANTITY),
@@ -57,7 +64,7 @@ def json_schema() -> dict[str, Any]:
             "head": _decided(_slot("head")),
             "rules": {"type": "array", "items": {"type": "string"}, "description": "comparisons between values"},
             "objectives": {"type": "array", "minItems": 1, "items": {"anyOf": [_goal("maximise"), _goal("minimise")]}},
-            "constraints": _object({metric: _bounds() for metric in METRICS}),
+            "constraints": _object({metric: _bounds(SIZE if metric == "memory" else QUANTITY) for metric in METRICS}),
             "compare": {"type": "array", "items": {"type": "string"}, "description": "designs to show a choice beside"},
             "published": _object({key: PUBLISHED.get(key, {"type": "string"}) for key in PUBLISHED_KEYS}),
         },
@@ -129,9 +136,9 @@ def _goal(direction: str) -> dict[str, Any]:
     return _object({direction: {"enum": list(METRICS)}}, required=[direction])
 
 
-def _bounds() -> dict[str, Any]:
+def _bounds(number: dict[str, Any]) -> dict[str, Any]:
     of = {"type": "string", "description": "the bounds are multiples of this design's value, measured alike"}
-    return _object({"max": QUANTITY, "min": QUANTITY, "of": of})
+    return _object({"max": number, "min": number, "of": of})
 
 
 def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,11 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gas.architecture import Architecture
-from gas.errors import DesignError, SpaceError, describe
+from gas.errors import DesignError, SettingError, SpaceError, describe
 from gas.evaluation import Constraint, Objective
+from gas.space.arrays import Arrays, Price
+from gas.space.budgets import Budgets
+from gas.space.codes import Coders
+from gas.space.counting import Count, count_within
+from gas.space.designs import Designs
 from gas.space.document import Document
-from gas.space.tables import COSTS, MAX_ROWS, Chain, Table, TooLargeError, cheapest
+from gas.space.membership import departure, pieces
+from gas.space.sampling import Sampler
+from gas.space.tables import COSTS, MAX_ROWS, Chain, Table, TooLargeError
 from gas.space.tree import Decision
+from gas.space.windows import Window
 
 Choose = Callable[[Decision, tuple], Any]
 
@@ -32,23 +41,6 @@ class Realised:
 
     architecture: Architecture
     decisions: Mapping[str, Any] = field(compare=False)
-
-
-@dataclass(frozen=True)
-class Budgets:
-    """Bounds on macs and params, ready for look-up.
-
-    Args:
-        weights: (m, 2) over (macs, params): unit rows for upper bounds, negative ones for lower bounds.
-        limits: (m,) greatest allowed weighted sums.
-        rest: Per layer: (states, points, m) Pareto-least costs of what is still undecided, padded with infinity.
-        exact: False where some of them were dropped, so that some designs within the bounds are never proposed.
-    """
-
-    weights: NDArray
-    limits: NDArray
-    rest: list[NDArray]
-    exact: bool
 
 
 class SearchSpace:
@@ -76,6 +68,9 @@ class SearchSpace:
         self.objectives: tuple[Objective, ...] = document.objectives
         self.constraints = tuple(constraints)
         self.references = dict(references or {})
+        self._prices: dict[str, list[NDArray]] = {}
+        self._coders: Coders | None = None
+        self._sampler: tuple[tuple[Constraint, ...], Sampler] | None = None
         try:
             self._chain = Chain(document.tree)
         except TooLargeError as error:
@@ -114,6 +109,31 @@ class SearchSpace:
         """The constraints that are exact before anything is built: those on macs and params."""
         return tuple(c for c in self.constraints if c.metric in COSTS)
 
+    def priced(self, metric: str, price: Price, *, low: float = -math.inf, high: float = math.inf) -> SearchSpace:
+        """The same space with bounds on one more cost that is a sum over parts, as predicted latency is.
+
+        Generators that are given it propose only what satisfies these bounds together with those on macs and params.
+
+        Args:
+            metric: Name of the cost, as recorded; bounds that the space has on it are replaced.
+            price: What a part costs where a flow comes in, at least 0.
+            low: Least allowed sum.
+            high: Greatest allowed sum.
+
+        Raises:
+            SettingError: No design satisfies the bounds; says the least (or greatest) sum that the others allow.
+        """
+        other = copy.copy(self)
+        other.__dict__.pop("_budgets", None)
+        other._prices = {**self._prices, metric: self.arrays.price(price)}
+        others = tuple(c for c in self.constraints if c.metric != metric)
+        other.constraints = (*others, Constraint(metric, low, high))
+        if not other._budgets.possible:
+            ends = [other._budgets.extreme(metric, sign) for sign in (1, -1)]
+            expected = f"bounds that meet {ends[0]:.6g} to {ends[1]:.6g}, which is what the other bounds allow"
+            raise SettingError(f"constraints.{metric}: {describe(str(other.constraints[-1]), expected)}")
+        return other
+
     def realise(self, choose: Choose, *, feasible: bool = True) -> Realised:
         """Walks the space and decides it.
 
@@ -126,12 +146,12 @@ class SearchSpace:
             The design; with `feasible` it satisfies those bounds, whatever was chosen.
         """
         budgets = self._budgets if feasible else None
-        state, spent, values, decided = 0, np.zeros(2), [], {}
+        state, spent, values, decided = 0, 0.0, [], {}
         for number, layer in enumerate(self._chain.layers):
             table = layer.tables[state]
             rows = np.arange(len(table.values))
             if budgets is not None and len(budgets.limits):
-                rows = rows[_within(table, budgets, number, spent)]
+                rows = rows[budgets.within(number, state, spent)]
             for column, index in enumerate(layer.decisions):
                 codes = table.codes[rows, column]
                 if codes[0] < 0:  # this decision stands in a branch that was not chosen
@@ -144,13 +164,73 @@ class SearchSpace:
                 decided[decision.path] = decision.choices[code]
             row = rows[0]
             values.append(table.values[row])
-            spent = spent + table.costs[row]
+            if budgets is not None:
+                spent = spent + budgets.costs[number][state][row]
             state = table.after[row]
         architecture = self._chain.architecture(values)
         return Realised(architecture, decided)
 
+    @cached_property
+    def arrays(self) -> Arrays:
+        """The array form: the tables end to end, and sums over them for many designs at once."""
+        return Arrays(self._chain)
+
+    def designs(self, rows: Any = None, *, codes: Any = None, architectures: Iterable[Architecture] = ()) -> Designs:
+        """Many designs at once (constraints not applied), from one of three: see `Designs`.
+
+        Args:
+            rows: (n, segments) row numbers, as `Designs.rows` has them.
+            codes: (n, decisions) numbers of choices in the order of `decisions`; -1 where a decision does not exist.
+            architectures: The designs themselves.
+
+        Raises:
+            SpaceError: A design is no member; names the first and where it departs.
+        """
+        if rows is not None:
+            return Designs.checked(self.arrays, rows)
+        if codes is not None:
+            self._coders = self._coders or Coders(self.arrays.layers, self.decisions)
+            return Designs(self.arrays, self._coders.rows_of(codes))
+        found = []
+        for number, architecture in enumerate(architectures):
+            try:
+                found.append(list(self._row_numbers(architecture)))
+            except DesignError as error:
+                raise SpaceError([f"designs.architectures[{number}]: {error}"]) from error
+        return Designs(self.arrays, np.array(found, dtype=np.int32).reshape(len(found), len(self.arrays.layers)))
+
+    def count(self, *, feasible: bool = False, quick: bool = False) -> int | Count:
+        """Number of designs: of all, or (`feasible`) of those within the budgets on macs and params.
+
+        Args:
+            feasible: Only those within; a `Count`, which is exact for one budget and, where the tables allow it, for
+                two, and says hard bounds otherwise.
+            quick: Take seconds at most, for wider bounds where the space is large.
+        """
+        if not feasible:
+            return self.size()
+        sizes = {"streamed": 5_000_000, "held": 1_000_000, "cells": 1 << 20, "line": 1_000_000} if quick else {}
+        return count_within(self._chain, self._window, **sizes)
+
+    def sample_feasible(self, n: int, seed: int | np.random.Generator = 0) -> Designs:
+        """`n` designs drawn uniformly (with repeats) from all within the budgets on macs and params; other bounds are
+        not applied.
+
+        Unlike `sample(feasible=True)`, which is uniform at each decision and so prefers designs in small branches.
+
+        Raises:
+            SettingError: The bounds leave so little that hardly any proposal meets them.
+        """
+        window = self._window
+        if self._sampler is None or self._sampler[0] != self.budgets:
+            self._sampler = self.budgets, Sampler(self.arrays, window)
+        return Designs(self.arrays, self._sampler[1].draw(n, np.random.default_rng(seed)).T)
+
     def sample(self, n: int, seed: int | np.random.Generator = 0, *, feasible: bool = False) -> list[Architecture]:
-        """`n` designs: uniform over all designs, or (`feasible`) uniform at each decision within the budgets."""
+        """`n` designs: uniform over all designs, or (`feasible`) uniform at each decision within the budgets.
+
+        `sample_feasible` is uniform over the designs within the budgets.
+        """
         rng = np.random.default_rng(seed)
         if feasible:
             pick = lambda decision, allowed: allowed[rng.integers(len(allowed))]  # noqa: E731
@@ -190,20 +270,12 @@ class SearchSpace:
         Raises:
             DesignError: It is no member; names the first place where it departs.
         """
-        wanted = _pieces(architecture)
-        if len(wanted) != len(self._chain.layers):
-            raise DesignError("stages", f"got {len(architecture.stages)} stages; they are not those of {self.name}")
-        state, decided = 0, {}
-        for layer, want in zip(self._chain.layers, wanted, strict=True):
-            table = layer.tables[state]
-            row = next((i for i, value in enumerate(table.values) if value == want), None)
-            if row is None:
-                raise DesignError(layer.segment.path, _departure(want, table))
+        decided = {}
+        for layer, row in zip(self.arrays.layers, self._row_numbers(architecture), strict=True):
             for column, index in enumerate(layer.decisions):
-                if table.codes[row, column] >= 0:
+                if layer.codes[row, column] >= 0:
                     decision = self.decisions[index]
-                    decided[decision.path] = decision.choices[table.codes[row, column]]
-            state = table.after[row]
+                    decided[decision.path] = decision.choices[layer.codes[row, column]]
         return decided
 
     def __contains__(self, architecture: object) -> bool:
@@ -215,6 +287,24 @@ class SearchSpace:
 
     def __repr__(self) -> str:
         return f"<SearchSpace {self.name}: {len(self.decisions)} decisions, {self.size()} designs>"
+
+    def _row_numbers(self, architecture: Architecture) -> Iterator[int]:
+        """The row of each segment that makes a design; DesignError where none does."""
+        wanted = pieces(architecture)
+        if len(wanted) != len(self._chain.layers):
+            raise DesignError("stages", f"got {len(architecture.stages)} stages; they are not those of {self.name}")
+        state = 0
+        for layer, rows, want in zip(self._chain.layers, self.arrays.layers, wanted, strict=True):
+            table = layer.tables[state]
+            row = next((i for i, value in enumerate(table.values) if value == want), None)
+            if row is None:
+                raise DesignError(layer.segment.path, departure(want, table.values))
+            yield int(rows.first[state]) + row
+            state = table.after[row]
+
+    @property
+    def _window(self) -> Window:
+        return Window.of(self.budgets, self.cost_range)
 
     def _walks(self, n: int, rng: np.random.Generator) -> Iterator[list[tuple[Table, int]]]:
         for _ in range(n):
@@ -238,18 +328,7 @@ class SearchSpace:
 
     @cached_property
     def _budgets(self) -> Budgets:
-        rows, limits = [], []
-        for constraint in self.budgets:
-            unit = np.eye(2)[COSTS.index(constraint.metric)]
-            if constraint.high < math.inf:
-                rows.append(unit)
-                limits.append(constraint.high)
-            if constraint.low > -math.inf:
-                rows.append(-unit)
-                limits.append(-constraint.low)
-        weights = np.array(rows).reshape(-1, 2)
-        points, exact = cheapest(self._chain, weights, np.array(limits)) if rows else ([], True)
-        return Budgets(weights, np.array(limits), [_padded(layer) for layer in points], exact)
+        return Budgets.of(self._chain, self.constraints, self._prices)
 
     def _code(self, decision: Decision, value: Any, allowed: NDArray) -> int:
         for code in allowed:
@@ -275,14 +354,13 @@ class SearchSpace:
                 raise self._error(where, text)
             if constraint.low > most:
                 raise self._error(where, f"{where}.min: got {constraint.low:,.0f}; the greatest possible is {most:,}")
-        if self.budgets and not self._some_feasible():
+        if not self._budgets.possible:
             none = "no design meets" if self._budgets.exact else "no design was found that meets"
-            text = f"constraints: each can be met alone, but {none} {' and '.join(map(str, self.budgets))}"
-            raise self._error("constraints", text)
-
-    def _some_feasible(self) -> bool:
-        first = self._budgets.rest[0]
-        return bool((first[0] <= self._budgets.limits).all(axis=-1).any())
+            told = [f"constraints: each can be met alone, but {none} {' and '.join(map(str, self.budgets))}"]
+            for constraint in self.budgets:
+                least, most = (self._budgets.extreme(constraint.metric, sign) for sign in (1, -1))
+                told.append(f"within the others {constraint.metric} is {least:,.0f} to {most:,.0f}")
+            raise self._error("constraints", "; ".join(told))
 
     def _why_unused(self, decision: int, choice: int) -> str:
         path, value = self.decisions[decision].path, self.decisions[decision].choices[choice]
@@ -301,54 +379,3 @@ class SearchSpace:
 
     def _error(self, path: str, text: str) -> SpaceError:
         return SpaceError([self._line(path, text)])
-
-
-def _within(table: Table, budgets: Budgets, number: int, spent: NDArray) -> NDArray[np.bool_]:
-    """(rows,) mask: with this row, some completion stays within every limit."""
-    used = (table.costs + spent) @ budgets.weights.T  # (rows, m)
-    rest = budgets.rest[number + 1][table.after]  # (rows, points, m)
-    return (used[:, None] + rest <= budgets.limits).all(axis=-1).any(axis=-1)
-
-
-def _padded(states: list[NDArray]) -> NDArray[np.float64]:
-    longest = max(len(points) for points in states)
-    result = np.full((len(states), longest, states[0].shape[1]), np.inf)
-    for i, points in enumerate(states):
-        result[i, : len(points)] = points
-    return result
-
-
-def _pieces(architecture: Architecture) -> list[Any]:
-    """The design cut as the chain cuts it."""
-    pieces: list[Any] = [(architecture.resolution, architecture.channels, architecture.stem)]
-    for stage in architecture.stages:
-        pieces.append((stage.entry, stage.dim))
-        pieces += stage.blocks
-    return [*pieces, architecture.head]
-
-
-def _departure(want: Any, table: Table) -> str:
-    """What of a piece is not among the choices, in words."""
-    absent = "its default"
-    wanted, possible = dict(_flat(want)), [dict(_flat(value)) for value in table.values]
-    for key in dict.fromkeys([*wanted, *(key for each in possible for key in each)]):
-        value = wanted.get(key, absent)
-        choices = {each.get(key, absent) for each in possible}
-        if value not in choices:
-            listed = sorted(choices, key=lambda c: (str(type(c)), c if isinstance(c, int | float) else str(c)))
-            return f"got {key} {value}; the space has {', '.join(map(str, listed))}"
-    return f"got {wanted}; the space has each value, but not together"
-
-
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    if hasattr(value, "to_dict"):
-        value = value.to_dict()
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{name}.{key}" if name else key)
-    elif isinstance(value, tuple):  # a stem or the way into a stage, as `_pieces` cuts them
-        names = ("entry", "dim") if len(value) == 2 else ("resolution", "channels", "")
-        for part, inner in zip(names, value, strict=True):
-            yield from _flat(inner, part)
-    else:
-        yield name, value

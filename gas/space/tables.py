@@ -261,35 +261,38 @@ class Chain:
             ways = layer.ways
 
 
-def cheapest(chain: Chain, weights: NDArray, limits: NDArray | None = None) -> tuple[list[list[NDArray]], bool]:
+def cheapest(
+    chain: Chain, weights: NDArray, limits: NDArray | None = None, costs: list[list[NDArray]] | None = None
+) -> tuple[list[list[NDArray]], bool]:
     """For every state, the Pareto-least ways to complete it.
 
     Args:
         chain: The tables.
-        weights: (m, 2): each row makes one quantity to keep small out of (macs, params): a bound from above is a
-            unit row, a bound from below its negative.
+        weights: (m, k): each row makes one quantity to keep small out of the k costs: a bound from above is a unit
+            row, a bound from below its negative.
         limits: (m,) greatest allowed sums: what cannot be part of a design within them is left out.
+        costs: Per layer and state, (rows, k); macs and params, as the tables have them, where None.
 
     Returns:
         Per layer and state, (points, m): no completion lies below all of them, so a design can still be completed
         within limits if and only if some point does. And True where that holds; False where there were so many
         points that some had to be dropped, and only "if" holds.
     """
-    spent = _least_spent(chain, weights)
+    costs = costs or [[table.costs for table in layer.tables] for layer in chain.layers]
+    weighted = [[each @ weights.T for each in layer] for layer in costs]
+    spent = _least_spent(chain, weighted, len(weights))
     behind: list[NDArray] = [np.zeros((1, len(weights)))]
     result, exact = [behind], True
     for number in reversed(range(len(chain.layers))):
         here = []
-        for table, before in zip(chain.layers[number].tables, spent[number], strict=True):
-            costs = table.costs @ weights.T
+        layer = zip(chain.layers[number].tables, weighted[number], spent[number], strict=True)
+        for table, rows, before in layer:
             groups = [np.empty((0, len(weights)))]
             for state in np.unique(table.after):
-                least = _least(costs[table.after == state])
-                groups.append((least[:, None] + behind[state][None]).reshape(-1, len(weights)))
-            points = np.concatenate(groups)
-            if limits is not None:
-                points = points[(points + before <= limits).all(axis=1)]
-            points = _least(points)
+                least = _least(rows[table.after == state])
+                points = (least[:, None] + behind[state][None]).reshape(-1, len(weights))
+                groups.append(points if limits is None else points[(points + before <= limits).all(axis=1)])
+            points = _least(np.concatenate(groups))
             exact = exact and len(points) <= MAX_POINTS
             here.append(_thinned(points))
         result.append(here)
@@ -297,13 +300,13 @@ def cheapest(chain: Chain, weights: NDArray, limits: NDArray | None = None) -> t
     return result[::-1], exact
 
 
-def _least_spent(chain: Chain, weights: NDArray) -> list[NDArray]:
+def _least_spent(chain: Chain, weighted: list[list[NDArray]], quantities: int) -> list[NDArray]:
     """Per layer: (states, m) the least of each weighted sum with which a state can be reached."""
-    result = [np.zeros((1, len(weights)))]
-    for layer, following in zip(chain.layers[:-1], chain.layers[1:], strict=True):
-        reached = np.full((len(following.tables), len(weights)), np.inf)
-        for table, before in zip(layer.tables, result[-1], strict=True):
-            np.minimum.at(reached, table.after, table.costs @ weights.T + before)
+    result = [np.zeros((1, quantities))]
+    for number, following in enumerate(chain.layers[1:]):
+        reached = np.full((len(following.tables), quantities), np.inf)
+        for table, rows, before in zip(chain.layers[number].tables, weighted[number], result[-1], strict=True):
+            np.minimum.at(reached, table.after, rows + before)
         result.append(reached)
     return result
 

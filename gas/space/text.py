@@ -18,6 +18,7 @@ from gas.errors import SpaceError
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _INT = re.compile(r"[-+]?\d+")
 _QUANTITY = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(k|K|M|G|T|ms)?")
+_SIZE = re.compile(r"(\d+\.?\d*|\.\d+)\s*(KiB|MiB|GiB)")
 _SUFFIX = {None: 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "ms": 1.0}
 MAX_VALUES = 100_000  # in one file; a few lines of nested aliases can stand for billions
 MAX_DEPTH = 100  # of values in values; all that reads them is recursive
@@ -200,3 +201,9 @@ def quantity(value: Any) -> float | None:
     match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) and len(value) <= MAX_DIGITS else None
     # Rounding undoes the binary dust of 12.7 * 1e6: these are decimal figures.
     return round(float(match[1]) * _SUFFIX[match[2]], 6) if match else None
+
+
+def mebibytes(value: Any) -> float | None:
+    """Text such as `48MiB` or `1.5GiB` in MiB; None where it is no size with its unit."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) and len(value) <= MAX_DIGITS else None
+    return float(match[1]) * {"KiB": 1 / 1024, "MiB": 1.0, "GiB": 1024.0}[match[2]] if match else None
