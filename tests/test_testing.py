@@ -7,6 +7,7 @@ import json
 import math
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from contributions import contributed, registered
 
 import gas
 from gas.costs import TARGETS, Target
+from gas.costs.measure import SelfTimed
 from gas.costs.targets.base import register as register_target
 from gas.errors import SpaceError, UnknownNameError
 from gas.generators import GENERATORS
@@ -311,6 +313,58 @@ class Timeless(Eager):
     clock = "sun"
 
 
+class Aside(Eager):
+    """Says that the calling thread does the work, and has another do it."""
+
+    clock = "cpu"
+
+    def prepare(self, module: torch.nn.Module, input_shape: tuple[int, ...]) -> Callable[[], object]:
+        run = super().prepare(module, input_shape)
+        helper = ThreadPoolExecutor(1)
+        return lambda: helper.submit(run).result()
+
+
+class Mirrored(Eager):
+    """Turns the images over where they lie in the other layout."""
+
+    channels_last_is = (False, True)
+
+    def batch_of(self, shape: tuple[int, ...]) -> torch.Tensor:
+        return super().batch_of(shape).flip(-1 if self.channels_last else ())
+
+
+class Backwards(Eager):
+    """Times itself, and tells of negative times."""
+
+    def prepare(self, module: torch.nn.Module, input_shape: tuple[int, ...]) -> Callable[[], object]:
+        run = super().prepare(module, input_shape)
+
+        class Timed(SelfTimed):
+            def __call__(self) -> object:
+                return run()
+
+            def elapsed_ms(self) -> float:
+                return -1.0
+
+        return Timed()
+
+
+class Wordless(Eager):
+    """Does not say why it is not here."""
+
+    @classmethod
+    def unavailable(cls) -> bool:
+        return False
+
+
+class Faraway(Unready):
+    """Not on this machine; nothing that it would run is tried, its label and settings are."""
+
+    @classmethod
+    def unavailable(cls) -> str:
+        return "it is far away"
+
+
 TARGETS_BROKEN = {
     "unready": ("batch", Unready, r"prepare: got None; expected a callable that runs the module once"),
     "mute": ("batch", Mute, r"call: got None; expected the module's output"),
@@ -319,12 +373,24 @@ TARGETS_BROKEN = {
     "zeros": ("batch", Zeros, r"batch: got numbers of mean .* and deviation 0.00; expected a standard normal batch"),
     "unlabelled": ("label", Unlabelled, r"TypeError: Object of type set is not JSON serializable"),
     "timeless": ("name", Timeless, r"clock: got 'sun'; expected one of wall, cpu"),
+    "wordless": ("name", Wordless, r"unavailable: got False; expected a reason, or an empty text"),
+    "aside": ("clock", Aside, r"clock cpu: got \d+% of the work in the calling thread; expected all of it"),
+    "mirrored": ("layouts", Mirrored, r"channels_last: got other outputs; expected the same"),
+    "backwards": ("batch", Backwards, r"elapsed_ms: got -1.0; expected milliseconds above 0"),
 }
 
 
 def test_a_target_that_is_right_passes() -> None:
     with as_target(eager=Eager):
-        check_target("eager")
+        assert check_target("eager") == []
+
+
+def test_what_a_target_elsewhere_would_run_is_left_out_with_the_reason() -> None:
+    with as_target(faraway=Faraway):
+        left_out = check_target("faraway")
+        assert check_target("faraway", "label") == []
+    names = ("batch", "design", "layouts", "clock")
+    assert left_out == [f"target faraway: {name}: not made, because it is far away" for name in names]
 
 
 @pytest.mark.parametrize("name", TARGETS_BROKEN)

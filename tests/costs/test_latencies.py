@@ -37,7 +37,8 @@ def test_designs_are_interleaved_on_the_target(recorder: type[Recorder]) -> None
     timings = latency(designs, target="recorder", batch=5, threads=2, seconds=0.05)
     rounds = [sorted(recorder.runs[i : i + 3]) for i in range(0, len(recorder.runs), 3)]
     assert all(each == [(2, 5, 2), (3, 5, 2), (4, 5, 2)] for each in rounds)
-    assert {t.repeats for t in timings} == {len(rounds) - 2}  # less the warm-up
+    (repeats,) = {t.repeats for t in timings}
+    assert 7 <= repeats <= len(rounds) - 2  # less the warm-up
 
 
 def test_designs_are_measured_folded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,11 +74,34 @@ def test_measuring_leaves_the_random_state_alone() -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def test_what_is_done_is_told_as_it_goes() -> None:
+    told: list[tuple[str, float]] = []
+    timings = latency([tiny(), tiny(classes=3)], seconds=0.2, watch=lambda what, share: told.append((what, share)))
+    assert told[:2] == [("preparing tiny", 0.0), ("preparing tiny", 0.5)]
+    rounds = timings[0].repeats
+    assert [what for what, _ in told[2:]] == [f"measuring, {done} rounds" for done in range(1, rounds + 1)]
+    shares = [share for _, share in told[2:]]
+    assert shares == sorted(shares)
+    assert all(0 <= share <= 1 for share in shares)
+
+
+def test_the_memory_format_is_the_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    cls = TARGETS.get("cpu_eager")
+    real = cls.prepare
+    monkeypatch.setattr(cls, "prepare", lambda self, *args: seen.append(self.channels_last) or real(self, *args))
+    for wanted in (None, False, True):
+        latency([tiny()], seconds=0.0, channels_last=wanted)
+    assert seen == [False, False, True]
+
+
 def test_errors() -> None:
     with pytest.raises(UnknownNameError, match="target"):
         latency([tiny()], target="cpu_eagre")
     with pytest.raises(SettingError, match="batch"):
         latency([tiny()], batch=0)
+    with pytest.raises(SettingError, match="threads: got 4096; expected at most"):
+        latency([tiny()], threads=4096)
     with pytest.raises(DesignError):
         latency([tiny(resolution=30)])
 

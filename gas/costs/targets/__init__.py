@@ -1,5 +1,5 @@
 """Latency targets, one file each: an engine on a device that a design's latency is measured on."""
 
-from gas.costs.targets.base import TARGETS, Target, register
+from gas.costs.targets.base import TARGETS, Target, TorchTarget, create, register
 
-__all__ = ["TARGETS", "Target", "register"]
+__all__ = ["TARGETS", "Target", "TorchTarget", "create", "register"]

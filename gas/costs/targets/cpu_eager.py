@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import nn
 
-from gas.costs.targets.base import Target, register
+from gas.costs.targets.base import TorchTarget, register
 
 
 @register("cpu_eager")
-class CpuEager(Target):
+class CpuEager(TorchTarget):
     """PyTorch in eager mode on the CPU.
 
     At batch 1 the time of small designs is mostly the dispatch of operators, not their arithmetic.
@@ -21,11 +20,5 @@ class CpuEager(Target):
 
     def prepare(self, module: nn.Module, input_shape: tuple[int, ...]) -> Callable[[], object]:
         """A forward pass in evaluation mode; the caller holds `torch.inference_mode`."""
-        generator = torch.Generator().manual_seed(0)
-        batch = torch.randn(self.batch, *input_shape, generator=generator)
-        module = module.eval()
-        return lambda: module(batch)
-
-    def describe(self) -> dict[str, str | int]:
-        """Adds the version of torch, which brings the kernels."""
-        return {**super().describe(), "torch": torch.__version__}
+        module, images = self.placed(module, input_shape)
+        return lambda: module(images)
