@@ -30,6 +30,8 @@ class Placed:
         before: What comes in (after any conversion).
         after: What goes out.
         cost: Exact cost for one image.
+        spec: The pattern with its options, as data.
+        came: What comes in before any conversion: with `spec`, what `place` was asked.
         conversions: Layout conversions that stand before it.
     """
 
@@ -40,6 +42,8 @@ class Placed:
     before: Flow
     after: Flow
     cost: Cost
+    spec: Spec
+    came: Flow
     conversions: tuple[Part, ...] = ()
 
     @property
@@ -141,7 +145,8 @@ def plan(architecture: Architecture) -> Plan:
         try:
             cost, read, after = enter(stage.entry, stage.dim, flow)
             if stage.entry is not None and not nested(stage.entry)[0].fused:
-                steps.append((f"stages[{i}].entry", i, stage.entry, flow, read, after, cost))
+                came = flow.but(target=stage.dim, fresh=True)
+                steps.append((f"stages[{i}].entry", i, stage.entry, came, read, after, cost))
             flow = after
             for j, group in enumerate(stage.blocks):
                 for _ in range(group.depth):
@@ -174,7 +179,7 @@ def _arrange(steps: list, ends: list[Flow]) -> Plan:
         came_with = left[k - 1] if k else 0
         conversions = convert(flow, read.layout, came_with, groups[k])
         left[k] = (groups[k] - _halvings(read, after)) if after.layout == "unrolled" else 0
-        placed.append(Placed(path, stage, pattern, options, read, after, cost, conversions))
+        placed.append(Placed(path, stage, pattern, options, read, after, cost, spec, flow, conversions))
         last_of_stage = stage is not None and steps[k + 1][1] != stage
         if last_of_stage:
             maps.append(convert(after, "map", left[k]))

@@ -209,6 +209,13 @@ class Pattern(ABC):
         """
         return 0
 
+    def branches(self, options: Any, flow: Flow) -> list[tuple[Any, Flow]]:
+        """The part as shorter ones of the same pattern that do the same one after another: (options, flow).
+
+        So many parts are known by few pieces: their latencies and activations are sums over branches.
+        """
+        return [(options, flow)]
+
     @abstractmethod
     def after(self, options: Any, flow: Flow) -> Flow:
         """The flow behind the part; raises DesignError (path relative to the part) where it cannot stand there."""

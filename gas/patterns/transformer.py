@@ -185,6 +185,14 @@ class TransformerPattern(Pattern):
         in_force = _in_force(options.mixer, flow.scope if flow.lag else None)
         return options if in_force is options.mixer else options.model_copy(update={"mixer": in_force})
 
+    def branches(self, options: TransformerOptions, flow: Flow) -> list[tuple[TransformerOptions, Flow]]:
+        """The token mixer's branch (what stands before both belongs to it), then the channel mixer's."""
+        if options.mixer is None or options.mlp is None:
+            return [(options, flow)]
+        tokens = options.model_copy(update={"mlp": None})
+        channels = options.model_copy(update={"mixer": None, "local": None, "mlp_norm": self._mlp_norm(options)})
+        return [(tokens, flow), (channels, self._mixed(options, flow))]
+
     def after(self, options: TransformerOptions, flow: Flow) -> Flow:
         """The mixer's flow; the scope remembered is the stage's own, even where this block lags."""
         out = flow
@@ -213,9 +221,9 @@ class TransformerPattern(Pattern):
         after = flow
         if options.mixer is not None:
             mixer, mixer_options = self._mixer(options, flow)
-            read = inside(mixer, mixer_options, flow)
-            total += mixer.cost(mixer_options, read) + self._branch_cost(options, options.norm, flow.dim, flow.target)
-            after = mixer.after(mixer_options, read).but(layout=flow.layout)
+            total += mixer.cost(mixer_options, inside(mixer, mixer_options, flow))
+            total += self._branch_cost(options, options.norm, flow.dim, flow.target)
+            after = self._mixed(options, flow)
             if flow.dim != flow.target:
                 total += linear_cost(flow.tokens, flow.dim, flow.target)
         if options.mlp is not None:
@@ -234,7 +242,7 @@ class TransformerPattern(Pattern):
             args["norm1"] = norm_part(options.norm, flow.dim, flow.layout, options.eps)
             args["token_mixer"] = inner_part(mixer, mixer_options, flow)
             args["scale1"] = self._scale(options, flow.target, flow.layout)
-            after = mixer.after(mixer_options, inside(mixer, mixer_options, flow)).but(layout=flow.layout)
+            after = self._mixed(options, flow)
         if options.mlp is not None:
             args["norm2"] = norm_part(self._mlp_norm(options), after.dim, flow.layout, options.eps)
             args["channel_mixer"] = inner_part(*nested(options.mlp), after)
@@ -298,6 +306,11 @@ class TransformerPattern(Pattern):
 
     def _mlp_norm(self, options: TransformerOptions) -> str:
         return options.norm if options.mlp_norm is None else options.mlp_norm
+
+    def _mixed(self, options: TransformerOptions, flow: Flow) -> Flow:
+        """What the channel mixer's branch is given."""
+        mixer, mixer_options = self._mixer(options, flow)
+        return mixer.after(mixer_options, inside(mixer, mixer_options, flow)).but(layout=flow.layout)
 
     def _mixer(self, options: TransformerOptions, flow: Flow) -> tuple[Pattern, Any]:
         """The token mixer in force at `flow`."""

@@ -10,7 +10,7 @@ import torch
 
 from gas.architecture import Architecture
 from gas.costs import count_module, traced_count
-from gas.costs.table import entries
+from gas.costs.pieces import design_pieces
 from gas.exports import module_source
 from gas.model import build, fuse
 from gas.patterns import PATTERNS, Cost, Flow, Pattern
@@ -157,6 +157,26 @@ def _gather_statistics(module: torch.nn.Module) -> None:
                 tensor.copy_(torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype) + 0.5)
 
 
+def _branches(pattern: Pattern) -> None:
+    """Its branches, one after another, compute and cost what it does."""
+    for options, flow in cases(pattern, 8, seed=10) if not pattern.fused else ():
+        at = f"at {options!r}, {flow}"
+        branches = pattern.branches(options, flow)
+        total = sum((pattern.cost(inner, came) for inner, came in branches), Cost())
+        same(f"cost of the branches {at}", total, pattern.cost(options, flow), "as the whole part's")
+        module, x = _seeded(pattern, options, flow, batch=2)
+        weights, out = module.state_dict(), x
+        for inner, came in branches:
+            branch, _ = _seeded(pattern, inner, came, batch=2)
+            branch.load_state_dict({name: weights.get(name, value) for name, value in branch.state_dict().items()})
+            same(f"shape that a branch is given {at}", tuple(out.shape), _shape(came, 2), "as its flow says")
+            with torch.inference_mode():
+                out = branch(out)
+        with torch.inference_mode():
+            gap = (out - module(x)).abs().max().item()
+        claim(gap <= 1e-5, f"branches {at}: got an output that differs by {gap:.3g}; expected the part's within 1e-5")
+
+
 def _structure(pattern: Pattern) -> None:
     """Building twice gives equal structures; settled options settle to themselves and cost the same."""
     for options, flow in cases(pattern, 8, seed=4):
@@ -184,7 +204,7 @@ def _designs(pattern: Pattern) -> None:
         same(f"{where}: maps", [tuple(m.shape) for m in maps], wanted)
         claim(scores.isfinite().all(), f"{where}: scores: got {scores.tolist()}; expected finite numbers")
         # The latency table knows a part by its class and plain arguments.
-        claim(list(entries(design)), f"{where}: latency: got no parts to time")
+        claim(design_pieces(design), f"{where}: latency: got no pieces to time")
 
 
 def _language(pattern: Pattern) -> None:
@@ -248,6 +268,7 @@ PATTERN_CHECKS = {
     "gradients": _gradients,
     "images": _images,
     "folding": _folding,
+    "branches": _branches,
     "structure": _structure,
     "designs": _designs,
     "language": _language,

@@ -15,11 +15,12 @@ from hiera_parity import hierarchical, tiny
 from random_designs import random_designs
 from torch import nn
 
-from gas.costs import LatencyTable, Target, Timing, cost, count_module, folded_count, table
-from gas.costs.table import entries
+from gas.architecture import Architecture
+from gas.costs import LatencyTable, Target, Timing, cost, count_module, folded_count, pieces, table
+from gas.costs.pieces import design_pieces
 from gas.errors import SettingError
 from gas.model import fuse
-from gas.patterns import Cost
+from gas.patterns import Cost, Part
 
 
 class Counting(Target):
@@ -46,6 +47,19 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "folder" / "latency.sqlite"
 
 
+def keys_of(design: Architecture) -> list[str]:
+    return [piece.key for piece in design_pieces(design)]
+
+
+def forget() -> None:
+    pieces.pieces.cache_clear()
+    pieces._branch.cache_clear()
+
+
+def runs(design: Architecture) -> list[tuple[Part, tuple[int, ...]]]:
+    return [(piece.part, piece.shape) for piece in design_pieces(design)]
+
+
 def make(path: Path, **options: int) -> LatencyTable:
     return LatencyTable(Counting(**options), path, seconds=0.0)
 
@@ -54,7 +68,7 @@ def test_entries_are_the_whole_design_in_order() -> None:
     for design in random_designs(12, seed=41):
         x = torch.zeros(1, 3, design.resolution, design.resolution, device="meta")
         total = Cost()
-        for _, part, shape in entries(design):
+        for part, shape in runs(design):
             assert tuple(x.shape[1:]) == shape
             with torch.device("meta"):
                 module = part.build()
@@ -67,13 +81,13 @@ def test_entries_are_the_whole_design_in_order() -> None:
 def test_a_prediction_is_the_sum_over_the_parts() -> None:
     known = LatencyTable(path=Path("/dev/null/nowhere"), seconds=0.0)
     prediction = known.predict(tiny())
-    assert prediction == pytest.approx(sum(known._known[key] for key, _, _ in entries(tiny())))
+    assert prediction == pytest.approx(sum(known._known[piece.key] for piece in design_pieces(tiny())))
     assert prediction > 0
 
 
 def test_each_part_is_measured_once(path: Path) -> None:
     known = make(path)
-    different = len({key for key, _, _ in entries(tiny())})
+    different = len({piece.key for piece in design_pieces(tiny())})
     assert known.missing(tiny()) == different > 5
     first = known.predict(tiny())
     assert known.missing(tiny()) == 0
@@ -92,7 +106,7 @@ def test_parts_are_measured_folded(path: Path) -> None:
 def test_the_parts_folded_are_the_design_folded() -> None:
     x = torch.zeros(1, 3, 32, 32, device="meta")
     total = Cost()
-    for _, part, shape in entries(folding()):
+    for part, shape in runs(folding()):
         with torch.device("meta"):
             module = fuse(part.build())
         total += count_module(module, (1, *shape)).cost
@@ -107,24 +121,24 @@ def test_designs_share_their_blocks(path: Path) -> None:
     known = make(path)
     a = known.predict(shallow)
     assert known.missing(deep) == 0
-    key = [key for key, _, _ in entries(deep)][-2]  # the last block
-    assert known.predict(deep) == pytest.approx(a + 3 * known._known[key])
+    mixer, mlp = keys_of(deep)[-3:-1]  # the last block
+    assert known.predict(deep) == pytest.approx(a + 3 * (known._known[mixer] + known._known[mlp]))
 
 
 def test_a_slower_machine_gives_the_same_numbers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slowness = 1.0
 
     def timed(runs: dict[str, object], **settings: object) -> dict[str, Timing]:
-        usual = {"part": 3.0, "yardstick": 2.0, "": 2.0}
+        usual = {"piece": 3.0, "yardstick": 2.0, "": 2.0}
         return {name: Timing.of([slowness * usual[name]] * 5) for name in runs}
 
     known = make(path)
     monkeypatch.setattr(table, "measure", timed)
-    parts = list(entries(tiny()))
-    assert known._ms(parts[0]) == pytest.approx(3.0)
+    parts = design_pieces(tiny())
+    assert known.ms(parts[0]) == pytest.approx(3.0)
     slowness = 1.7
-    assert known._ms(parts[1]) == pytest.approx(3.0)
-    assert make(path)._ms(parts[2]) == pytest.approx(3.0)  # the yardstick's usual speed is remembered too
+    assert known.ms(parts[1]) == pytest.approx(3.0)
+    assert make(path).ms(parts[2]) == pytest.approx(3.0)  # the yardstick's usual speed is remembered too
 
 
 @pytest.mark.parametrize(
@@ -135,8 +149,8 @@ def test_a_slower_machine_gives_the_same_numbers(path: Path, monkeypatch: pytest
 def test_whatever_changes_a_part_changes_its_key(change: dict) -> None:
     base = {"stem": 16, "dims": (16, 32), "depths": (1, 2), "head_dim": 16, "resolution": 32, "classes": 10}
     base |= {"mask_unit": 4, "local": 1}
-    keys = [key for key, _, _ in entries(hierarchical(**base))]
-    changed = [key for key, _, _ in entries(hierarchical(**(base | change)))]
+    keys = keys_of(hierarchical(**base))
+    changed = keys_of(hierarchical(**(base | change)))
     assert keys != changed
 
 
@@ -162,11 +176,11 @@ def test_another_machine_or_clock_has_numbers_of_its_own(path: Path, monkeypatch
 
 def test_changed_code_is_measured_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(path).predict(tiny())
-    monkeypatch.setattr(table, "_code", lambda cls: "changed")
-    table._placed_entry.cache_clear()
+    monkeypatch.setattr(pieces, "_code", lambda cls: "changed")
+    forget()
     assert make(path).missing(tiny()) > 0
     monkeypatch.undo()
-    table._placed_entry.cache_clear()
+    forget()
     assert make(path).missing(tiny()) == 0
 
 
@@ -190,7 +204,7 @@ def digest_of(source: str) -> str:
     sys.modules[name] = module
     try:
         exec(compile(source, module.__file__, "exec"), vars(module))
-        return table._code.__wrapped__(module.Outer)
+        return pieces._code.__wrapped__(module.Outer)
     finally:
         del sys.modules[name]
 
@@ -227,7 +241,7 @@ def test_many_at_once_with_progress(path: Path) -> None:
     designs = list(random_designs(5, seed=42))
     known, calls = make(path), []
     predicted = known.predict_many(designs, lambda done, total: calls.append((done, total)))
-    total = len({key for design in designs for key, _, _ in entries(design)})
+    total = len({key for design in designs for key in keys_of(design)})
     assert calls == [(i, total) for i in range(1, total + 1)]
     assert predicted == [known.predict(design) for design in designs]
     calls.clear()
@@ -275,7 +289,7 @@ def test_it_lives_in_the_cache_folder(gas_cache: Path) -> None:
     known.predict(tiny())
     assert not known.problem
     with sqlite3.connect(gas_cache / "latency.sqlite") as file:
-        rows = file.execute("SELECT machine, median_ms, repeats FROM latency").fetchall()
+        rows = file.execute("SELECT machine, median_ms, repeats FROM pieces").fetchall()
     file.close()
     assert rows
     assert all("counting" in machine and ms > 0 and repeats >= 5 for machine, ms, repeats in rows)

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import nn
+
+from gas.costs import LatencyTable, Profile, Target, Timing, make_profile, profile_path, table
+from gas.costs.pieces import design_pieces, whole
+from gas.costs.predictor import Correction
+from gas.costs.profiles import accuracy, estimate, profile_designs, space_pieces, work
+from gas.errors import SettingError
+from gas.space import SearchSpace, load_space
+from gas.space.arrays import Arrays
+
+DESIGNS = 24
+
+
+class Pretending(Target):
+    """Runs nothing: `times` makes up how long things take."""
+
+    name = "pretending"
+
+    def prepare(self, module: nn.Module, input_shape: tuple[int, ...]) -> Callable[[], object]:
+        params = sum(p.numel() for p in module.parameters())
+        run = lambda: None  # noqa: E731
+        # A whole network takes longer than its pieces: some per parameter, as if they came from afar.
+        run.ms = 0.01 + params * (3e-6 if hasattr(module, "stages") else 2e-6) + np.prod(input_shape) * 1e-6
+        return run
+
+
+def times(runs: dict[str, Callable], **settings: object) -> dict[str, Timing]:
+    return {name: Timing.of([getattr(run, "ms", 1.0)] * 5) for name, run in runs.items()}
+
+
+@pytest.fixture(autouse=True)
+def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "measure", times)
+
+
+@cache
+def space() -> SearchSpace:
+    return load_space("tiny.yaml")
+
+
+def make(tmp_path: Path, **options: int) -> LatencyTable:
+    return LatencyTable(Pretending(**options), tmp_path / "latency.sqlite", clock="wall")
+
+
+def made(tmp_path: Path) -> Profile:
+    known = make(tmp_path)
+    return make_profile(space(), known, work(space(), known, DESIGNS))
+
+
+def test_every_piece_of_every_design_is_in_the_profile(tmp_path: Path) -> None:
+    profile = made(tmp_path)
+    assert profile.lacking(space().sample(300, 5)) == 0
+    assert {piece.key for piece in space_pieces(space())} == set(profile.known)
+
+
+def test_what_the_sum_misses_is_learned(tmp_path: Path) -> None:
+    profile = made(tmp_path)
+    measured = [row[1] for row in profile.designs]
+    told = accuracy(measured, [row[2] for row in profile.designs])
+    plain = accuracy(measured, [row[3] for row in profile.designs])
+    assert told["median_error"] < 0.005 < 0.05 < plain["median_error"]
+    held_out = space().sample(50, 99)
+    for design in held_out:
+        whole_ms = profile.table.measured(design)
+        prediction = profile.predict(design)
+        assert prediction.ms == pytest.approx(whole_ms, rel=0.05)
+        assert prediction.low <= prediction.ms <= prediction.high
+
+
+def test_by_arrays_and_by_parts_it_predicts_the_same(tmp_path: Path) -> None:
+    profile = made(tmp_path)
+    arrays = Arrays(space()._chain)
+    columns = arrays.price(profile.price)
+    drawn = space().sample(40, 7)
+    for design in drawn:
+        rows = [_row(arrays, number, value) for number, value in enumerate(_values(design))]
+        candidates = {round(float(total), 9) for total in _totals(columns, rows)}
+        assert round(profile.predict(design).ms, 9) in candidates
+
+
+def _values(design: object) -> list:
+    from gas.space.space import _pieces
+
+    return _pieces(design)
+
+
+def _row(arrays: Arrays, number: int, value: object) -> list[int]:
+    """Every row of a layer that decides it so, whatever the state."""
+    return [i for i, other in enumerate(arrays.layers[number].values) if other == value]
+
+
+def _totals(columns: list, rows: list[list[int]]) -> list[float]:
+    """Sums over all consistent walks: by states, as `after` leads."""
+    arrays = Arrays(space()._chain)
+    sums = [(0.0, 0)]
+    for number, candidates in enumerate(rows):
+        layer = arrays.layers[number]
+        states = np.searchsorted(layer.first, candidates, side="right") - 1
+        sums = [
+            (total + columns[number][row], layer.after[row])
+            for total, state in sums
+            for row, at in zip(candidates, states, strict=True)
+            if at == state
+        ]
+    return [total for total, _ in sums]
+
+
+def test_it_goes_to_a_file_and_back(tmp_path: Path) -> None:
+    profile = made(tmp_path)
+    file = tmp_path / "deep" / "profile.json"
+    profile.save(file)
+    again = Profile.load(file, make(tmp_path))
+    assert again == profile
+    for design in space().sample(10, 2):
+        assert again.predict(design) == profile.predict(design)
+    assert again.table is not None
+
+
+def test_another_machine_is_refused_unless_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = made(tmp_path)
+    file = tmp_path / "profile.json"
+    profile.save(file)
+    with pytest.raises(
+        SettingError, match=r"got a profile of batch 1 \(here: 4\); expected one made here: gas profile"
+    ):
+        Profile.load(file, make(tmp_path, batch=4))
+    monkeypatch.setattr("gas.costs.targets.base.cpu_model", lambda: "another CPU")
+    with pytest.raises(SettingError, match=r"got a profile of cpu .* \(here: another CPU\)"):
+        Profile.load(file, make(tmp_path))
+    told = Profile.load(file, make(tmp_path), foreign=True)
+    design = space().sample(1, 3)[0]
+    assert told.predict(design) == profile.predict(design)
+    del told.known[design_pieces(design)[0].key]
+    with pytest.raises(SettingError, match="only the machine that it was made on can measure others"):
+        told.predict(design)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("nothing", "is no profile"),
+        ("{}", "is no profile"),
+        ('{"format": 7}', "format: got 7; expected 1; make it anew"),
+        (None, "cannot be read"),
+    ],
+)
+def test_what_is_no_profile_is_refused(tmp_path: Path, text: str | None, error: str) -> None:
+    file = tmp_path / "profile.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SettingError, match=error):
+        Profile.load(file, make(tmp_path))
+
+
+def test_a_damaged_profile_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "profile.json"
+    made(tmp_path).save(file)
+    data = json.loads(file.read_text())
+    for key in data:
+        file.write_text(json.dumps({k: v for k, v in data.items() if k != key}))
+        with pytest.raises(SettingError, match="is no profile"):
+            Profile.load(file, make(tmp_path))
+
+
+def test_a_profile_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+    known = make(tmp_path)
+    todo = work(space(), known, DESIGNS)
+
+    def stop(what: str, done: int, total: int) -> None:
+        if (what, done) == ("designs", 5):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_profile(space(), known, todo, progress=stop)
+    again = make(tmp_path)
+    rest = work(space(), again, DESIGNS)
+    assert rest.pieces == []
+    assert len(again.lacking([whole(design) for design in rest.designs])) == len(rest.designs) - 5
+    calls: list[tuple] = []
+    profile = make_profile(space(), again, rest, progress=lambda *state: calls.append(state))
+    assert {what for what, _, _ in calls} == {"designs"}
+    assert calls[-1][1] == calls[-1][2] == len(rest.designs) + len(profile.repeats)
+
+
+def test_the_estimate_counts_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = make(tmp_path)
+    clock = iter(range(1000))
+    monkeypatch.setattr("gas.costs.profiles.time.perf_counter", lambda: float(next(clock)))
+    todo = work(space(), known, DESIGNS)
+    # Eight pieces took one tick together, a design one: what is left takes as many ticks.
+    left = len(todo.pieces) - 8
+    assert estimate(todo, known) == pytest.approx(left / 8 + len(todo.designs) + 12)
+
+
+def test_too_few_designs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="designs: got 3; expected a whole number of at least 16"):
+        work(space(), make(tmp_path), 3)
+
+
+def test_profiles_of_other_spaces_and_settings_have_other_files(tmp_path: Path) -> None:
+    paths = {profile_path(space(), make(tmp_path)), profile_path(space(), make(tmp_path, batch=2))}
+    paths.add(profile_path(load_space("supervit.yaml"), make(tmp_path)))
+    assert len(paths) == 3
+
+
+def test_the_designs_measured_whole_are_from_all_and_from_within_the_bounds() -> None:
+    drawn = profile_designs(space(), 40)
+    assert len(drawn) == len({design.id for design in drawn}) >= 38
+    assert drawn == profile_designs(space(), 40)
+    assert drawn != profile_designs(space(), 40, seed=1)
+
+
+def test_accuracy_by_definition() -> None:
+    told = accuracy([10.0, 20.0, 40.0], [10.4, 18.0, 50.0])
+    assert told == pytest.approx(
+        {
+            "designs": 3,
+            "spearman": 1.0,
+            "median_error": 0.1,
+            "worst_error": 0.25,
+            "within_5%": 1 / 3,
+            "within_10%": 2 / 3,
+        }
+    )
+
+
+def test_an_interval_is_a_share_of_the_prediction(tmp_path: Path) -> None:
+    profile = made(tmp_path)
+    inner: Correction = profile.correction
+    prediction = profile.predict(space().sample(1, 4)[0])
+    assert (prediction.low, prediction.high) == (prediction.ms * inner.low, prediction.ms * inner.high)
