@@ -71,10 +71,12 @@ how_csv = click.option("--csv", "how", flag_value="csv", help="Print CSV.")
 @click.option("--fidelity", "fidelity", multiple=True, metavar="NAME=VALUE", help="A field of the proxy's fidelity.")
 @click.option("--ray-address", "address", help="A running Ray cluster [default: Ray is started here].")
 @click.option("--target", help="What latency is measured on [default: cpu_eager].")
-@click.option("--batch", type=int, help="Images per call when latency is measured [default: 1].")
+@click.option("--batch", type=int, help="Images per call for latency and memory [default: 1].")
 @click.option("--threads", type=int, help="CPU threads when latency is measured [default: 1].")
+@click.option("--profile", help="A file of gas profile, auto or none [default: auto, which takes one made before].")
+@click.option("--foreign-profile", is_flag=True, default=None, help="Take --profile from another machine or version.")
 @click.option("--limit", "limit", help="Time limit of one evaluation [default: 5m].")
-@click.option("--memory", "memory_mib", type=int, help="Memory limit of one evaluation, MiB.")
+@click.option("--memory", "memory_mib", type=int, help="Memory limit of one evaluation, MiB: no bound on designs.")
 @click.option("--compare", multiple=True, metavar="DESIGN", help="A design to show the chosen one beside.")
 @click.option("--resume", metavar="RUN", help="Go on with this run.")
 @click.option("--resume-if-exists", is_flag=True, help="Go on with the run in --out where there is one.")
@@ -95,16 +97,17 @@ def search(**given: Any) -> None:
 @click.argument("space")
 @click.option("--designs", default=3, show_default=True, type=click.IntRange(0, 1000), help="Examples to draw.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the examples.")
+@click.option("--exact", is_flag=True, help="Count the designs within the bounds even where that takes a minute.")
 @how_json
-def check(space: str, designs: int, seed: int, how: str | None) -> None:
+def check(space: str, designs: int, seed: int, exact: bool, how: str | None) -> None:
     """Check a search space and say what it is.
 
-    Its decisions, exact number of designs, cost range, share of designs within the bounds, and examples.
+    Its decisions, exact number of designs, cost range, number of designs within the bounds, and examples.
     """
     from gas.report.spaces import show_space
     from gas.space import load_space
 
-    show_space(load_space(space), examples=designs, seed=seed, how=how or "text")
+    show_space(load_space(space), examples=designs, seed=seed, how=how or "text", exact=exact)
 
 
 @cli.command()
@@ -150,7 +153,7 @@ def front(run: str, how: str | None, plot: str | None, everything: bool) -> None
     rows = opened.frame() if everything else opened.front()
     if plot:
         click.echo(f"wrote {draw_front(opened, plot)}", err=True)
-    show_table(rows, front_columns(opened, rows), how=how or "text", notes=_hint(rows))
+    show_table(rows, front_columns(opened, rows), how=how or "text", notes=_hint(rows, opened.settings.batch))
 
 
 @cli.command()
@@ -175,40 +178,67 @@ def show(design: tuple[str, ...], how: str | None) -> None:
 @cli.command()
 @click.argument("design", nargs=-1, required=True)
 @click.option("--trace", is_flag=True, help="Count on the built module too, with torch's counter and with fvcore.")
+@click.option("--batch", help="Print memory too, for batches of this size; several: 1,16.")
 @how_json
 @how_csv
-def cost(design: tuple[str, ...], trace: bool, how: str | None) -> None:
+def cost(design: tuple[str, ...], trace: bool, batch: str | None, how: str | None) -> None:
     """Print exact macs and params of DESIGNs.
 
-    As they are trained, and where norms or branches fold into the layers beside them, folded for inference too.
+    As they are trained, and where norms or branches fold into the layers beside them, folded for inference too. With
+    --batch also the memory of a forward pass on the CPU, folded: weights, and the most that is alive at once beside
+    them, images included.
     """
     from gas.commands import show_costs
 
-    show_costs(designs_of(design), trace=trace, how=how or "text")
+    sizes = [_positive("batch", part) for part in batch.split(",")] if batch is not None else []
+    show_costs(designs_of(design), trace=trace, batches=sizes, how=how or "text")
 
 
 @cli.command()
 @click.argument("design", nargs=-1, required=True)
-@click.option("--target", default="cpu_eager", show_default=True, help="What to measure on.")
+@click.option("--target", default="cpu_eager", show_default=True, help="What to measure on; several: a,b.")
 @click.option("--batch", default="1", show_default=True, help="Images per call; several: 1,16.")
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="CPU threads.")
-@click.option(
-    "--seconds", default=10.0, show_default=True, type=click.FloatRange(0.1), help="Time for each batch size."
-)
+@click.option("--threads", default="1", show_default=True, help="CPU threads; several: 1,2.")
+@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0.1), help="Time for each setting.")
+@click.option("--channels-last/--no-channels-last", default=None, help="Memory format of maps [default: the target's].")
 @how_json
 @how_csv
-def latency(design: tuple[str, ...], target: str, batch: str, threads: int, seconds: float, how: str | None) -> None:
+def latency(design: tuple[str, ...], how: str | None, **given: Any) -> None:
     """Measure the latency of DESIGNs.
 
     They are measured folded for inference (norms and branches in the convolutions beside them), as they are deployed.
     They are measured in turns, so that their ratios (to the first) mean something on a machine that is not quiet.
+    Targets: cpu_compiled, cpu_eager, cpu_onnxruntime, cuda_eager, cuda_graphs.
     """
-    from gas.commands import latency_rows
-    from gas.report.tables import show as show_table
+    from gas.report.latencies import show_latencies
 
-    sizes = [_positive("batch", part) for part in batch.split(",")]
-    rows = latency_rows(designs_of(design), target=target, batches=sizes, threads=threads, seconds=seconds)
-    show_table(rows, how=how or "text")
+    sizes, counts = ([_positive(name, part) for part in given[name].split(",")] for name in ("batch", "threads"))
+    targets = [name.strip() for name in given["target"].split(",")]
+    rest = {"seconds": given["seconds"], "channels_last": given["channels_last"], "how": how or "text"}
+    show_latencies(designs_of(design), targets=targets, batches=sizes, threads=counts, **rest)
+
+
+@cli.command()
+@click.option("--space", required=True, help="Search space: a path or a bundled name.")
+@click.option("--target", default="cpu_eager", show_default=True, help="What to measure on.")
+@click.option("--batch", default=1, show_default=True, help="Images per call.")
+@click.option("--threads", default=1, show_default=True, help="CPU threads.")
+@click.option("--designs", default=64, show_default=True, help="Designs to measure whole, from 16.")
+@click.option("--seconds", default=0.08, show_default=True, type=click.FloatRange(0.001), help="Time for each piece.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the designs that are measured whole.")
+@click.option("--out", help="File to write [default: where gas search looks for it].")
+@how_json
+@how_csv
+def profile(space: str, target: str, batch: int, threads: int, designs: int, how: str | None, **rest: Any) -> None:
+    """Measure the pieces of a space, to predict latencies.
+
+    Measures every distinct piece (a mixer, a channel mixer, an entry, ...) and some whole designs, and learns from
+    these what the sum over pieces misses. What was measured is kept: the same command goes on where it was cut off.
+    A search over the space on the same target then predicts latencies with an interval.
+    """
+    from gas.commands import profile_command
+
+    profile_command(space, target, batch=batch, threads=threads, designs=designs, how=how or "text", **rest)
 
 
 @cli.command()
@@ -298,10 +328,10 @@ def _positive(name: str, text: str) -> int:
     return int(text)
 
 
-def _hint(rows: Any) -> list[str]:
-    if "verified" in rows and len(rows) and not rows["verified"].all():
-        return ["not verified: latency not measured yet, or no bound on it could be checked"]
-    return []
+def _hint(rows: Any, batch: int) -> list[str]:
+    unsure = "verified" in rows and len(rows) and not rows["verified"].all()
+    hints = ["not verified: latency not measured yet, or no bound on it could be checked"] if unsure else []
+    return hints + [f"memory: weights and the peak of one forward pass of {batch}"] * ("memory_mib" in rows)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gas.architecture import Architecture
 from gas.errors import GasError, SettingError, describe
+from gas.report.agreement import latency_notes, plot_latency
 from gas.report.designs import compare_columns, compare_rows
 from gas.report.progress import SearchProgress
 from gas.report.tables import Column, show, to_csv, to_json
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 DEFAULT_SPACE = "turbovit.yaml"
 DEFAULT_TIME = "5m"
 FRONT_ROWS = 15
+MEMORY_NOTE = "memory: weights and the peak of one forward pass (float32, folded); kernels' own scratch is not in it"
 FOLDED_NOTE = "folded: for inference, with norms and branches in the layers beside them"
 
 
@@ -80,7 +82,7 @@ def draw_front(run: Run, path: str | Path) -> Path:
 def front_columns(run: Run, rows: pd.DataFrame) -> list[Column]:
     """The columns of a front worth printing: what was searched for, costs, measurements."""
     wanted = ["id", "number", "status", "reason", *(o.metric for o in run.objectives), "macs", "params"]
-    wanted += ["latency_ms_predicted", "latency_ms", "latency_ratio", "verified", "origin"]
+    wanted += ["memory_mib", "latency_ms_predicted", "latency_ms", "latency_ratio", "verified", "origin"]
     if "verified" in rows:  # a front: every row is ok
         wanted = [name for name in wanted if name not in ("status", "reason")]
     return [Column.of(name) for name in dict.fromkeys(wanted) if name in rows]
@@ -120,10 +122,11 @@ def block_rows(designs: Sequence[Architecture]) -> list[dict[str, Any]]:
     return [{"design": d.name or d.id, "id": d.id, **row} for d in designs for row in design_rows(d)]
 
 
-def cost_rows(designs: Sequence[Architecture], *, trace: bool) -> list[dict[str, Any]]:
+def cost_rows(designs: Sequence[Architecture], *, trace: bool, batches: Sequence[int] = ()) -> list[dict[str, Any]]:
     """macs and params per design, folded too (None where nothing folds).
 
-    With `trace` also what torch's counter and fvcore find on the built module.
+    With `trace` also what torch's counter and fvcore find on the built module; with `batches` a row for each of them,
+    with the memory that a batch takes.
     """
     from gas.costs import cost, folded_count, fvcore_count, traced_count
 
@@ -139,36 +142,46 @@ def cost_rows(designs: Sequence[Architecture], *, trace: bool) -> list[dict[str,
             row |= {"params_traced": traced.cost.params, "macs_traced": traced.cost.macs}
             row |= {"macs_fvcore": counted.total, "fvcore_norms": counted.norms}
             row |= {"fvcore_lacks_attention": counted.fused_attention}
-        rows.append(row)
+        rows += [row | _memory_row(design, batch) for batch in batches] or [row]
     return rows
 
 
-def show_costs(designs: Sequence[Architecture], *, trace: bool, how: str) -> None:
+def _memory_row(design: Architecture, batch: int) -> dict[str, Any]:
+    """Weights, peak and both together for a batch, MiB."""
+    from gas.costs import memory
+
+    held = memory(design, batch)
+    return {"batch": batch, "weights_mib": held.weights_mib, "peak_mib": held.peak_mib, "memory_mib": held.mib}
+
+
+def show_costs(designs: Sequence[Architecture], *, trace: bool, batches: Sequence[int] = (), how: str) -> None:
     """Prints `cost_rows`; people see what folding changes only where it changes something."""
-    rows = cost_rows(designs, trace=trace)
+    rows = cost_rows(designs, trace=trace, batches=batches)
     folds = any(row["macs_folded"] is not None for row in rows)
     columns = [key for key in rows[0] if folds or not key.endswith("_folded")]
-    show(rows, columns, how=how, notes=[FOLDED_NOTE] * folds)
+    show(rows, columns, how=how, notes=[FOLDED_NOTE] * folds + [MEMORY_NOTE] * bool(batches))
 
 
-def latency_rows(
-    designs: Sequence[Architecture], *, target: str, batches: Sequence[int], threads: int, seconds: float
-) -> list[dict[str, Any]]:
-    """Measured latency per batch size and design, with the ratio to the first design and its interval."""
-    from gas.costs import latency, ratio
+def profile_command(
+    space: str,
+    target: str,
+    *,
+    batch: int,
+    threads: int,
+    designs: int,
+    seconds: float,
+    seed: int,
+    out: str | None,
+    how: str,
+) -> None:
+    """`gas profile`."""
+    from gas.costs import LatencyTable
+    from gas.costs.targets import create
+    from gas.report.profiles import run_profile
+    from gas.space import load_space
 
-    rows = []
-    for batch in batches:
-        timings = latency(designs, target=target, batch=batch, threads=threads, seconds=seconds)
-        for design, timing in zip(designs, timings, strict=True):
-            beside = ratio(timing, timings[0])
-            row: dict[str, Any] = {"name": design.name or design.id, "target": target, "batch": batch}
-            row |= {"threads": threads, "latency_ms": timing.median_ms, "latency_ms_q1": timing.q1_ms}
-            row |= {"latency_ms_q3": timing.q3_ms, "repeats": timing.repeats}
-            row |= {"images_per_s": 1000.0 * batch / timing.median_ms}
-            row |= {"ratio": beside.value, "ratio_low": beside.low, "ratio_high": beside.high}
-            rows.append(row)
-    return rows
+    table = LatencyTable.on(create(target, batch=batch, threads=threads), seconds=seconds)
+    run_profile(load_space(space), table, designs=designs, seed=seed, out=out, how=how)
 
 
 def export_command(
@@ -279,12 +292,14 @@ def _print_result(run: Run, ended: str, seconds: float) -> None:
     print(f"{run.space.name}: {len(frame)} candidates ({states}) in {seconds:.0f} s; {why[ended]}")
     quoted = shlex.quote(str(run.path))
     if front.empty:
-        raise GasError(f"{run.path}: no design was evaluated with success; see: gas front {quoted} --all")
+        why_none = "".join(f"; {text}" for text in _unmet(run, frame))
+        raise GasError(f"{run.path}: no design was evaluated with success{why_none}; see: gas front {quoted} --all")
     more = f"; the first {FRONT_ROWS} of {len(front)}" if len(front) > FRONT_ROWS else ""
     unsaid = {"origin"} | (set() if run.measured_constraints else {"verified"})
     columns = [c for c in front_columns(run, front) if c.key not in unsaid]
     print()
-    show(front.head(FRONT_ROWS), columns, title=f"Pareto front{more}", notes=_agreement(run, frame))
+    notes = _agreement(run, frame) + latency_notes(frame, run.latency_interval)
+    show(front.head(FRONT_ROWS), columns, title=f"Pareto front{more}", notes=notes)
     chosen, reason = run.choice()
     rows = _comparison(run, chosen)
     print()
@@ -299,6 +314,17 @@ def _print_result(run: Run, ended: str, seconds: float) -> None:
     print(f"next: gas show {quoted} best; gas export {quoted} best --out out")
 
 
+def _unmet(run: Run, frame: pd.DataFrame) -> list[str]:
+    """The bounds that no candidate met, each with the value that came nearest."""
+    told = []
+    for bound in run.bounds:
+        values = frame[bound.metric].dropna().astype(float).tolist() if bound.metric in frame else []
+        if values and all(bound.violation(value) > 0 for value in values):
+            nearest = min(values, key=bound.violation)
+            told.append(f"none of {len(values)} candidates has {bound}, the nearest has {nearest:.6g}")
+    return told
+
+
 def _comparison(run: Run, chosen: Architecture) -> list[dict[str, Any]]:
     """The chosen design and the references: costs, latency measured alike, proxy."""
     from gas.costs import cost
@@ -311,6 +337,7 @@ def _comparison(run: Run, chosen: Architecture) -> list[dict[str, Any]]:
     ):
         exact = cost(design)
         row = {"name": name, "params": exact.params, "macs": exact.macs}
+        row |= {"memory_mib": metrics["memory_mib"]} if "memory_mib" in metrics else {}
         row |= {"latency_ms": latencies[design.id]} if design.id in latencies else {}
         proxy = run.settings.proxy
         rows.append(row | ({proxy: float(metrics[proxy])} if proxy in metrics else {}))
@@ -335,7 +362,9 @@ def _written(run: Run) -> list[Path]:
         draw_front(run, run.path / "front.png")
     except SettingError as error:
         print(f"no figure: {error}", file=sys.stderr)
-    files = ("archive.sqlite", "front.csv", "front.png", "log.txt", "references.json", "run.json", "space.yaml")
+    plot_latency(run.frame(), run.latency_interval, run.path / "latency.png", title=run.latency_words)
+    files = ("archive.sqlite", "front.csv", "front.png", "latency.png", "log.txt", "profile.json", "references.json")
+    files += ("run.json", "space.yaml")
     return [run.path / name for name in files if (run.path / name).exists()]
 
 

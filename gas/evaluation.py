@@ -13,6 +13,7 @@ from gas.architecture import Architecture
 UNITS = {
     "macs": "multiply-adds",
     "params": "parameters",
+    "memory_mib": "MiB",
     "latency_ms": "ms per batch",
     "latency_ms_predicted": "ms per batch, predicted",
     "seconds": "s",

@@ -15,14 +15,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gas.architecture import Architecture
 from gas.archive import Archive
-from gas.costs import LatencyTable, cost
 from gas.errors import RunError
-from gas.evaluation import Candidate, Constraint, Evaluation, Objective, Status
+from gas.evaluation import Candidate, Evaluation, Objective, Status
 from gas.evaluators import Evaluator, Outcome
 from gas.generators import Generator
 from gas.pareto import hypervolume
+from gas.pricing import Pricing
 
 REJECTIONS = 2_000  # candidates in a row that never reach a worker, before the search gives up
 
@@ -65,30 +64,6 @@ class Progress:
         """Share of new designs that satisfied the constraints; NaN before the first."""
         fresh = self.proposed - self.duplicate
         return (fresh - self.infeasible) / fresh if fresh else math.nan
-
-
-@dataclass
-class Pricing:
-    """What a design costs, as far as that is known without evaluating it.
-
-    Args:
-        table: Latency by parts; None where the space does not speak of latency.
-        constraints: Absolute bounds on macs, params and predicted latency.
-    """
-
-    table: LatencyTable | None = None
-    constraints: tuple[Constraint, ...] = ()
-
-    def metrics(self, architecture: Architecture) -> dict[str, float]:
-        """macs, params and, with a table, predicted latency."""
-        exact = cost(architecture)
-        latency = {} if self.table is None else {"latency_ms_predicted": self.table.predict(architecture)}
-        return {"macs": exact.macs, "params": exact.params, **latency}
-
-    def refusal(self, metrics: Mapping[str, float]) -> str:
-        """Which constraints a design breaks, in words; empty for none."""
-        broken = [c for c in self.constraints if c.metric in metrics and c.violation(metrics[c.metric]) > 0]
-        return "; ".join(f"{c.metric} {metrics[c.metric]:.6g}, wanted {c}" for c in broken)
 
 
 @dataclass

@@ -6,6 +6,7 @@ references.json   the designs that the space speaks of, with their costs and sco
 archive.sqlite    every candidate, evaluation and measurement
 log.txt           what happened when, for people
 front.csv         the front at the end, for people; `Run.front()` is the truth
+profile.json      what latency was predicted from, where that was a profile
 """
 
 from __future__ import annotations
@@ -84,8 +85,20 @@ class Run:
 
     @property
     def bounds(self) -> tuple[Constraint, ...]:
-        """The bounds that decided before an evaluation: on macs, params and predicted latency."""
+        """The bounds that decided before an evaluation: on macs, params, memory and predicted latency."""
         return _constraints(self.record["bounds"])
+
+    @property
+    def latency_interval(self) -> tuple[float, float] | None:
+        """Ends of the 90% interval of a predicted latency, as shares of it; None where it was a sum over pieces."""
+        ends = self.record.get("latency_interval")
+        return None if ends is None else (ends[0], ends[1])
+
+    @property
+    def latency_words(self) -> str:
+        """What latencies are measured on, in words."""
+        given = self.settings
+        return f"{given.target}, batch {given.batch}, {given.threads} thread{'s' * (given.threads > 1)}"
 
     @property
     def references(self) -> dict[str, tuple[Architecture, dict[str, Any]]]:

@@ -17,13 +17,15 @@ from typing import IO, Any
 
 from gas.architecture import Architecture
 from gas.archive import FILE, Archive
-from gas.costs import TARGETS, LatencyTable, cost
+from gas.costs import LatencyTable, Profile, memory
+from gas.costs.targets import create as create_target
 from gas.errors import RunError, SettingError
 from gas.evaluation import Constraint, Objective, Status
 from gas.evaluators import Evaluator, Work
 from gas.evaluators import create as create_evaluator
 from gas.generators import create as create_generator
-from gas.loop import Loop, Pricing, Progress, fidelity_json, reference_point
+from gas.loop import Loop, Progress, fidelity_json, reference_point
+from gas.pricing import Pricing, find_profile
 from gas.proxies import PROXIES
 from gas.proxies import create as create_proxy
 from gas.records import Log, versions, write_whole
@@ -33,10 +35,12 @@ from gas.space import SearchSpace, load, load_space
 from gas.verify import Measuring, measure_front, score_references
 
 LATENCY = "latency_ms"
+PROFILE = "profile.json"
+MEMORY = "memory_mib"
 CHANGEABLE = {"budget", "seconds", "workers", "address", "limit_s", "memory_mib"}  # may differ when a run is resumed
 # Designs that are as small as the reduced ones are not made as thin, and a try-out shall end in seconds.
 SMALL = {"width": 0.5}
-BEGINNING = ("lock", "space.yaml", "references.json", "run.json.new", FILE)  # what is there before run.json is
+BEGINNING = ("lock", "space.yaml", "references.json", PROFILE, "run.json.new", FILE)  # what is there before run.json is
 
 
 class Session:
@@ -68,6 +72,7 @@ class Session:
         self.ended = ""
         self._lock: IO[str] | None = None
         self._recorded_bounds: tuple[Constraint, ...] = ()
+        self._resumed = False
         try:
             self._open(space, resume, settings)
         except BaseException:
@@ -113,6 +118,7 @@ class Session:
         if there and not resume:
             expected = f"a new directory, or --resume {self.out}"
             raise RunError(f"{self.out}: got a run that exists already; expected {expected}")
+        self._resumed = there
         if there:
             self._take_lock()
             self._reopen(space, settings)
@@ -186,17 +192,27 @@ class Session:
             raise SettingError(f"data: got {given.data!r}; expected none, because {given.proxy} reads no images")
         objectives = self.space.objectives or _default_objectives()
         self.objectives = tuple(given.objective(o) for o in objectives)
-        self.generator = create_generator(
-            given.generator, self.space, self.objectives, given.seed, **given.generator_options
-        )
-        target = TARGETS.get(given.target)(batch=given.batch, threads=given.threads)
         spoken = [o.metric for o in objectives] + [c.metric for c in self.space.constraints]
-        # A block is timed on the CPU's own clock where one thread does the work, so that workers do not count.
-        clock = target.clock if given.threads == 1 else "wall"
-        self.table = LatencyTable(target, clock=clock) if LATENCY in spoken else None
+        target = create_target(given.target, batch=given.batch, threads=given.threads)
+        self.table = LatencyTable.on(target) if LATENCY in spoken else None
+        self.pricing = Pricing((), self.table, self._profile(), given.batch if MEMORY in spoken else 0)
         self.references = dict(self.space.references)
         self.references |= {name: load(name) for name in given.compare if name not in self.references}
-        self.bounds = self._recorded_bounds or self._resolved_bounds()
+        self.bounds = self.pricing.constraints = self._recorded_bounds or self._resolved_bounds()
+        space = self.pricing.bounded(self.space)
+        self.generator = create_generator(
+            given.generator, space, self.objectives, given.seed, **given.generator_options
+        )
+
+    def _profile(self) -> Profile | None:
+        """What latency is predicted from; a run keeps to the profile that it began with."""
+        if self.table is None:
+            return None
+        if self._resumed:
+            kept = self.out / PROFILE
+            return Profile.load(kept, self.table, foreign=True) if kept.exists() else None
+        given = self.settings
+        return find_profile(given.profile, self.space, self.table, foreign=given.foreign_profile)
 
     def _fidelity(self) -> dict[str, Any]:
         """The fidelity asked for; what is not asked for is cut to the size of the images that the designs are for."""
@@ -212,9 +228,12 @@ class Session:
                 raise SettingError(f"constraints.proxy.of: got {constraint.of!r}; expected a bound on the score itself")
             if constraint.metric == "proxy":
                 continue  # it decides on the front, not before the score is known
-            if constraint.of:
-                self._note(f"timing the blocks of {constraint.of}")
-                constraint = constraint.resolved(self.table.predict(self.references[constraint.of]))
+            reference = self.references[constraint.of] if constraint.of else None
+            if constraint.metric == MEMORY and reference is not None:
+                constraint = constraint.resolved(memory(reference, self.pricing.memory_batch).mib)
+            if constraint.metric == LATENCY:
+                self._note(f"timing {constraint.of}" if constraint.of else "looking up latencies")
+                constraint = self.pricing.latency_bound(constraint, reference)
             bounds.append(self.settings.constraint(constraint))
         return tuple(bounds)
 
@@ -225,6 +244,8 @@ class Session:
         try:
             (self.out / "space.yaml").write_text(self.space.document.text, encoding="utf-8")
             self._write_references({})
+            if self.pricing.profile is not None:
+                self.pricing.profile.save(self.out / PROFILE)
             self.archive = (Archive.open if (self.out / FILE).exists() else Archive.create)(self.out)
             if self.archive.candidates():
                 raise RunError(f"{self.out}: damaged: got an archive with candidates, but no run.json")
@@ -244,6 +265,7 @@ class Session:
             "bounds": [_plain(c) for c in self.bounds],
             "measured": [_plain(c) for c in self._measured_constraints()],
             "against": self._against(),
+            "latency_interval": self.pricing.interval,
             "versions": versions(),
             "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
@@ -269,7 +291,7 @@ class Session:
         deadline = self.began + self.settings.seconds - reserve if self.settings.seconds else math.inf
         self.loop = Loop(
             self.generator,
-            Pricing(self.table, self.bounds),
+            self.pricing,
             self.evaluator,
             self.archive,
             self.objectives,
@@ -307,8 +329,7 @@ class Session:
         for name, design in self.references.items():
             metrics = dict(scores.get(name, {}))
             if metrics:
-                exact = cost(design)
-                metrics = {"macs": exact.macs, "params": exact.params, **metrics}
+                metrics = {**self.pricing.exact(design), **metrics}
             listed[name] = {"design": design.to_dict(), "metrics": metrics}
         write_whole(self.out / "references.json", json.dumps(listed, indent=1))
 

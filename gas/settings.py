@@ -33,10 +33,13 @@ class Settings(pydantic.BaseModel):
         seconds: Wall time of the whole search, final measurements included; None for no limit.
         seed: Seed of the generator, the data and the weights.
         target: Latency target.
-        batch: Images per call when latency is measured.
+        batch: Images per call when latency is measured or memory worked out.
         threads: CPU threads when latency is measured.
+        profile: What latency is predicted from: the path of a profile; `auto`: the one that `gas profile` made of this
+            space on this target here, where there is one, else the sum over pieces; `none`: the sum over pieces.
+        foreign_profile: Take the profile although it is of another machine or other versions.
         limit_s: Time limit of one evaluation.
-        memory_mib: Memory limit of one evaluation; None for none.
+        memory_mib: Memory limit of one evaluation, which is no bound on a design; None for none.
         compare: Designs that the chosen one is shown beside.
     """
 
@@ -55,6 +58,8 @@ class Settings(pydantic.BaseModel):
     target: str = "cpu_eager"
     batch: Count = 1
     threads: Count = 1
+    profile: str = "auto"
+    foreign_profile: bool = False
     limit_s: Seconds = 300.0
     memory_mib: Count | None = None
     compare: tuple[str, ...] = ()

@@ -145,7 +145,7 @@ def test_a_search_in_which_everything_fails_says_so(tmp_path: Path, monkeypatch,
 
 
 def test_a_search_that_finds_nothing_feasible_ends(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("gas.loop.Pricing.refusal", lambda self, metrics: "too slow")
+    monkeypatch.setattr("gas.pricing.Pricing.refusal", lambda self, metrics: "too slow")
     words = ["search", "--space", str(written(tmp_path, text=SPACE)), "--out", str(tmp_path / "a"), "--proxy", "quick"]
     assert main([*words, "--workers", "1"]) == 2
     out, err = capsys.readouterr()

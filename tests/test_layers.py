@@ -21,6 +21,7 @@ report | testing
 session
 run
 loop | verify | settings | records
+pricing
 generators | evaluators | exports | archive
 proxies | costs
 model | data

@@ -17,7 +17,8 @@ from gas.evaluators import Evaluator, Outcome, Work, create
 from gas.generators import GENERATORS, Generator
 from gas.generators import create as create_generator
 from gas.generators.random import RandomGenerator
-from gas.loop import Loop, Pricing, Progress, fidelity_json, reference_point
+from gas.loop import Loop, Progress, fidelity_json, reference_point
+from gas.pricing import Pricing
 from gas.space import SearchSpace, load_space
 
 OBJECTIVES = (Objective("quick", maximise=True), Objective("macs"))
@@ -94,7 +95,7 @@ def loop_in(folder: Path, generator: Generator, evaluator: Evaluator | None = No
     folder.mkdir(exist_ok=True)
     archive = Archive.open(folder) if any(folder.iterdir()) else Archive.create(folder)
     settings = {"budget": 8, "fidelity": '{"steps":1}', "reference": (0.0, 1.2e7)} | options
-    pricing = Pricing(None, (BOUND,))
+    pricing = Pricing((BOUND,))
     return Loop(generator, pricing, evaluator or create("in_process", WORK), archive, OBJECTIVES, **settings)
 
 
@@ -167,7 +168,7 @@ def test_a_space_where_nothing_is_feasible_is_given_up(tmp_path: Path, space: Se
     monkeypatch.setattr("gas.loop.REJECTIONS", 7)
     notes = []
     loop = loop_in(tmp_path, named("random", space))
-    loop.pricing = Pricing(None, (Constraint("params", high=1.0),))
+    loop.pricing = Pricing((Constraint("params", high=1.0),))
     loop.watch = lambda progress: notes.append(progress.note)
     assert loop.run() == "exhausted"
     told = loop.archive.evaluations()

@@ -21,7 +21,7 @@ PALE, STRONG, FORBIDDEN = "#9db4c8", "#c1440e", "#7a7a7a"
 # Told apart in grey and by readers who do not see red and green (Okabe and Ito's colours).
 MARKS = (("s", "#0072b2"), ("D", "#009e73"), ("^", "#cc79a7"), ("v", "#e69f00"), ("P", "#56b4e9"), ("X", "#000000"))
 SCALES = {"macs": (1e9, "G multiply-adds"), "params": (1e6, "million")}
-SHORT = {"macs": " G", "params": " M", "latency_ms": " ms", "latency_ms_predicted": " ms"}
+SHORT = {"macs": " G", "params": " M", "latency_ms": " ms", "latency_ms_predicted": " ms", "memory_mib": " MiB"}
 STYLE = {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"}
 
 
@@ -61,7 +61,7 @@ def plot_front(
     """
     path = Path(path)
     _check(path, frame, objectives)
-    _use_own_cache()
+    use_own_cache()
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -103,7 +103,7 @@ def _frame_in(figure: Figure, panels: Sequence[Axes], title: str) -> None:
 
 
 def _words(metric: str) -> str:
-    return metric.removesuffix("_predicted").removesuffix("_ms").replace("_", " ")
+    return metric.removesuffix("_predicted").removesuffix("_ms").removesuffix("_mib").replace("_", " ")
 
 
 def _check(path: Path, frame: pandas.DataFrame, objectives: Sequence[Objective]) -> None:
@@ -117,7 +117,7 @@ def _check(path: Path, frame: pandas.DataFrame, objectives: Sequence[Objective])
             raise SettingError(f"objectives: {describe(objective.metric, 'a column', known=list(frame.columns))}")
 
 
-def _use_own_cache() -> None:
+def use_own_cache() -> None:
     """Keeps matplotlib's font list beside our own cache: nothing else of ours goes into the home folder."""
     from gas.data.cache import cache_folder
 

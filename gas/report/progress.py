@@ -22,6 +22,7 @@ class State:
         in_flight: Candidates being evaluated.
         seconds_left: Estimate of the time left; None where not known.
         note: What is being done, or what went wrong last.
+        what: What is counted.
     """
 
     done: int
@@ -32,11 +33,12 @@ class State:
     in_flight: int = 0
     seconds_left: float | None = None
     note: str = ""
+    what: str = "candidates"
 
     def line(self) -> str:
         """All of it in one line."""
         parts = [
-            f"{self.done}{'' if self.total is None else f'/{self.total}'} candidates",
+            f"{self.done}{'' if self.total is None else f'/{self.total}'} {self.what}",
             "" if self.feasible_share is None else f"{self.feasible_share:.0%} feasible",
             "" if self.best is None else f"best {self.best if isinstance(self.best, str) else f'{self.best:.4g}'}",
             "" if self.hypervolume is None else f"hypervolume {self.hypervolume:.4g}",
@@ -78,11 +80,12 @@ class SearchProgress:
         in_flight: int = 0,
         seconds_left: float | None = None,
         note: str = "",
+        what: str = "candidates",
     ) -> None:
         """Shows a new state; see `State`. After `close` nothing is shown."""
         if self._closed:
             return
-        self._last = State(done, total, feasible_share, best, hypervolume, in_flight, seconds_left, note)
+        self._last = State(done, total, feasible_share, best, hypervolume, in_flight, seconds_left, note, what)
         if self._stream.isatty():
             self._show_live()
         elif self._now() - self._shown_at >= self._every_s:

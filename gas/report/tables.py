@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 MACS_NOTE = "macs: multiply-adds (papers' FLOPs)"
 # How a column of this name is printed, where the caller does not say; a name's first match counts.
-KINDS = (("macs_share", "share"), ("macs", "count"), ("params", "count"), ("latency_ratio", "ratio"), ("_ms", "ms"))
+KINDS = (
+    ("macs_share", "share"),
+    ("macs", "count"),
+    ("params", "count"),
+    ("latency_ratio", "ratio"),
+    ("_ms", "ms"),
+    ("_mib", "mib"),
+)
 HEADINGS = {"macs_share": "share of macs", "latency_ms_predicted": "latency, predicted (ms)", "seconds": "seconds (s)"}
 
 Rows = "pandas.DataFrame | Iterable[Mapping[str, Any]]"
@@ -34,7 +41,7 @@ class Column:
     Args:
         key: Key in each row.
         heading: What stands above; by default the key, with its unit.
-        kind: `text`, `count` (12.66 M), `ms`, `share` (of 1, printed in percent), `ratio`, `points` (a
+        kind: `text`, `count` (12.66 M), `ms`, `mib`, `share` (of 1, printed in percent), `ratio`, `points` (a
             percentage), `number`.
     """
 
@@ -46,8 +53,9 @@ class Column:
     def of(cls, key: str, heading: str = "", kind: str = "") -> Column:
         """A column, with what its name tells of it."""
         kind = kind or next((k for name, k in KINDS if name in key), "")
-        plain = key.replace("_ms", "", 1).replace("_", " ")
-        heading = heading or HEADINGS.get(key, f"{plain} (ms)" if kind == "ms" else plain)
+        unit = {"ms": " (ms)", "mib": " (MiB)"}.get(kind, "")
+        plain = key.replace("_ms", "", 1).replace("_mib", "", 1).replace("_", " ")
+        heading = heading or HEADINGS.get(key, f"{plain}{unit}")
         return cls(key, heading, kind or "text")
 
     def cell(self, value: Any) -> str:
@@ -59,7 +67,7 @@ class Column:
         match self.kind:
             case "count":
                 return human(value)
-            case "ms":
+            case "ms" | "mib":
                 return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
             case "share":
                 return f"{value:.1%}"
