@@ -201,6 +201,7 @@ def cost(design: tuple[str, ...], trace: bool, batch: str | None, how: str | Non
 @click.option("--threads", default="1", show_default=True, help="CPU threads; several: 1,2.")
 @click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0.1), help="Time for each setting.")
 @click.option("--channels-last/--no-channels-last", default=None, help="Memory format of maps [default: the target's].")
+@click.option("--profile", help="A file of gas profile, whose predictions are printed beside.")
 @how_json
 @how_csv
 def latency(design: tuple[str, ...], how: str | None, **given: Any) -> None:
@@ -214,7 +215,7 @@ def latency(design: tuple[str, ...], how: str | None, **given: Any) -> None:
 
     sizes, counts = ([_positive(name, part) for part in given[name].split(",")] for name in ("batch", "threads"))
     targets = [name.strip() for name in given["target"].split(",")]
-    rest = {"seconds": given["seconds"], "channels_last": given["channels_last"], "how": how or "text"}
+    rest = {key: given[key] for key in ("seconds", "channels_last", "profile")} | {"how": how or "text"}
     show_latencies(designs_of(design), targets=targets, batches=sizes, threads=counts, **rest)
 
 
@@ -223,7 +224,7 @@ def latency(design: tuple[str, ...], how: str | None, **given: Any) -> None:
 @click.option("--target", default="cpu_eager", show_default=True, help="What to measure on.")
 @click.option("--batch", default=1, show_default=True, help="Images per call.")
 @click.option("--threads", default=1, show_default=True, help="CPU threads.")
-@click.option("--designs", default=64, show_default=True, help="Designs to measure whole, from 16.")
+@click.option("--designs", default=96, show_default=True, help="Designs to measure whole, from 16.")
 @click.option("--seconds", default=0.08, show_default=True, type=click.FloatRange(0.001), help="Time for each piece.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the designs that are measured whole.")
 @click.option("--out", help="File to write [default: where gas search looks for it].")

@@ -66,7 +66,7 @@ class Pricing:
         if self.profile is None:
             return constraint if reference is None else constraint.resolved(self.table.predict(reference))
         if reference is not None:
-            constraint = constraint.resolved(self.table.measured(reference))
+            constraint = constraint.resolved(self.profile.reference(reference))
         inner = self.profile.correction
         return Constraint(constraint.metric, constraint.low / inner.low, constraint.high / inner.high)
 

@@ -53,7 +53,7 @@ def test_a_bound_is_drawn_in_by_the_margin(table: LatencyTable, profile: Profile
 def test_a_reference_is_measured_whole_as_the_profile_s_designs_were(
     table: LatencyTable, profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LatencyTable, "measured", lambda self, design: 30.0)
+    monkeypatch.setattr(LatencyTable, "measured", lambda self, designs, beside: [30.0])
     monkeypatch.setattr(LatencyTable, "predict", lambda self, design: 20.0)
     bound = Constraint("latency_ms", high=0.5, of="x")
     reference = load("hiera_tiny")

@@ -49,7 +49,7 @@ def takes(profile: Profile, reference: object, monkeypatch: pytest.MonkeyPatch) 
     for piece in {p.key: p for p in _pieces(reference)}.values():
         profile.known[piece.key] = 0.1 + 1e-5 * piece.cost.params
     ms = profile.predict(reference).ms
-    monkeypatch.setattr(LatencyTable, "measured", lambda self, design: ms)
+    monkeypatch.setattr(LatencyTable, "measured", lambda self, designs, beside: [ms])
     return ms
 
 
@@ -135,7 +135,7 @@ def test_a_bound_that_nothing_meets_names_the_least(
 ) -> None:
     profile = told(space, table)
     least = min(profile.predict(design).ms for design in space.sample(100, 0))
-    monkeypatch.setattr(LatencyTable, "measured", lambda self, design: 1e-4)
+    monkeypatch.setattr(LatencyTable, "measured", lambda self, designs, beside: [1e-4])
     profile.save(profile_path(space, table))
     with pytest.raises(SettingError, match=f"expected bounds that meet {least:.6g} to"):
         search(space, out=tmp_path / "run", **QUICK)

@@ -156,7 +156,7 @@ def measure(
     if clock == "cpu" and threads != 1:
         raise SettingError(f"threads: {describe(threads, '1 with the clock cpu, which sees only the calling thread')}")
     rng, names = np.random.default_rng(seed), list(callables)
-    timed = {name: _timer(run, CLOCKS[clock]) for name, run in callables.items()}
+    timed = {name: timer(run, CLOCKS[clock]) for name, run in callables.items()}
     series: dict[str, list[float]] = {name: [] for name in names}
     with conditions(threads):
         if not callables:
@@ -178,7 +178,7 @@ def measure(
     return {name: Timing.of(times, settled=settled[name]) for name, times in series.items()}
 
 
-def _timer(run: Callable[[], object], now: Callable[[], float]) -> Callable[[], float]:
+def timer(run: Callable[[], object], now: Callable[[], float]) -> Callable[[], float]:
     """What runs a callable once and gives its milliseconds."""
     if isinstance(run, SelfTimed):
         return run.elapsed_ms

@@ -29,9 +29,10 @@ from gas.space import SearchSpace
 from gas.space.arrays import Arrays
 
 FORMAT = 1
-DESIGNS = 64  # measured whole
+DESIGNS = 96  # measured whole
 LEAST_DESIGNS = 16
 TRIED = 8  # pieces that are measured before the time of the others is estimated
+BESIDE = 7  # designs that a reference takes turns with
 REPEATED = 12  # of the designs, measured a second time: no prediction can be better than that
 
 
@@ -92,6 +93,15 @@ class Profile:
         """Predicted latency for one batch, with its 90% interval."""
         found = design_pieces(architecture)
         return self.correction.interval(math.fsum(self.correction(piece, self.ms(piece)) for piece in found))
+
+    def reference(self, architecture: Architecture) -> float:
+        """Milliseconds of a design that others are held against, measured as those were that the profile learned from.
+
+        In turns with some of them, that is; where the profile is another machine's, what it predicts has to do.
+        """
+        if self.table is None:
+            return self.predict(architecture).ms
+        return self.table.measured([architecture], beside=[design for design, *_ in self.designs[:BESIDE]])[0]
 
     def lacking(self, architectures: Iterable[Architecture]) -> int:
         """Number of different pieces of designs that it does not know yet."""
@@ -191,7 +201,9 @@ def estimate(todo: Work, table: LatencyTable) -> float:
     each = (time.perf_counter() - began) / max(len(tried), 1)
     unknown = [design for design in todo.designs if table.lacking([whole(design)])]
     began = time.perf_counter()
-    table.again(sorted(todo.designs, key=lambda design: plan(design).cost.macs)[len(todo.designs) // 2])
+    table.measured(
+        [sorted(todo.designs, key=lambda design: plan(design).cost.macs)[len(todo.designs) // 2]], again=True
+    )
     whole_s = time.perf_counter() - began
     return each * len(table.lacking(todo.pieces)) + whole_s * (len(unknown) + REPEATED)
 
@@ -209,19 +221,16 @@ def make_profile(
         space: The space.
         table: Measures, and keeps what it measured.
         todo: See `work`, which it is where None.
-        progress: Called with what is measured (`pieces`, `designs`), how many are done and how many there are.
+        progress: Called with what is measured (`pieces`, `designs`, `repeats`), how many are done, how many there are.
     """
     todo = todo or work(space, table)
     table.fill(todo.pieces, lambda done, total: progress("pieces", done, total))
-    twice = todo.designs[:: max(len(todo.designs) // REPEATED, 1)][:REPEATED]
-    measured, total = [], len(todo.designs) + len(twice)
-    for design in todo.designs:
-        measured.append(table.measured(design))
-        progress("designs", len(measured), total)
-    repeats = []
-    for design in twice:
-        repeats.append((table.measured(design), table.again(design)))
-        progress("designs", len(measured) + len(repeats), total)
+    measured = table.measured(todo.designs, progress=lambda done, total: progress("designs", done, total))
+    twice = range(0, len(todo.designs), max(len(todo.designs) // REPEATED, 1))[:REPEATED]
+    second = table.measured(
+        [todo.designs[i] for i in twice], again=True, progress=lambda done, total: progress("repeats", done, total)
+    )
+    repeats = [(measured[i], ms) for i, ms in zip(twice, second, strict=True)]
     known = {piece.key: table.ms(piece) for piece in space_pieces(space)}
     learned = learn(todo.designs, measured, table)
     rows = zip(todo.designs, measured, learned.predicted.tolist(), learned.sums.tolist(), strict=True)

@@ -7,7 +7,8 @@ it as a constraint. What is measured is kept on disk: on the same machine a seco
 
 Pieces are measured at different times, while other processes may be computing, which slows even the thread's own CPU
 time by a fifth. So each piece is timed in turns with a fixed yardstick, and its time is told as at its usual
-speed: on a busy machine this removes the bias and halves the scatter.
+speed: on a busy machine this removes the bias and halves the scatter. The yardstick finds its data in the cache,
+however large the piece is that ran before it; or large pieces would seem to run on a slow machine.
 
 The sum leaves out what pieces do to one another (a piece that runs alone finds its weights in the cache), so it is
 called predicted, and serves to compare designs on one target. `gas.costs.predictor` learns what the sum misses from
@@ -22,12 +23,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from gas.architecture import Architecture
 from gas.costs.allocator import keep_memory
-from gas.costs.measure import Timing, measure
+from gas.costs.measure import CLOCKS, SelfTimed, Timing, measure, timer
 from gas.costs.pieces import Piece, design_pieces, text_of, whole
 from gas.costs.targets import TARGETS, Target
 from gas.data.cache import cache_folder
@@ -49,6 +51,30 @@ YARDSTICK = (
 YARDSTICK_INPUT = (784, 128)
 
 WHOLE = 12.0  # a whole design is measured this many times as long as a piece: few are, and much rests on each
+TOGETHER = 16  # whole designs that are measured in turns with one another: as with their ratios, so with their caches
+YARDSTICKS = 4  # in a round of whole designs
+
+
+class Warmed(SelfTimed):
+    """Runs once more before it is timed: whatever ran before, its own data lie in the cache.
+
+    Args:
+        run: What is run.
+        now: Clock, seconds.
+    """
+
+    def __init__(self, run: Callable[[], object], now: Callable[[], float]) -> None:
+        self._run = run
+        self._timed = timer(run, now)
+
+    def __call__(self) -> object:
+        """Runs once."""
+        return self._run()
+
+    def elapsed_ms(self) -> float:
+        """Runs twice; milliseconds of the second time."""
+        self._run()
+        return self._timed()
 
 
 class LatencyTable:
@@ -89,7 +115,7 @@ class LatencyTable:
         self._ask(SCHEMA)
         rows = self._ask("SELECT piece, median_ms FROM pieces WHERE machine = ?", (self._machine,))
         self._known: dict[str, float] = dict(rows)
-        self._yardstick: tuple[Callable[[], object], float] | None = None
+        self._yardstick: tuple[SelfTimed, float] | None = None
 
     @classmethod
     def on(cls, target: Target, **options: Any) -> LatencyTable:
@@ -131,41 +157,70 @@ class LatencyTable:
 
     def ms(self, piece: Piece) -> float:
         """Milliseconds that a piece takes for one batch; measured where it is not in the table yet."""
-        return self._found(piece, self.seconds)
+        if piece.key not in self._known:
+            kept = self._kept(piece.key)
+            self._known[piece.key] = self._keep(piece.key, self._time(piece)) if kept is None else kept
+        return self._known[piece.key]
 
-    def measured(self, architecture: Architecture) -> float:
-        """Milliseconds that a whole design takes for one batch, measured as pieces are, but longer; kept like them."""
-        return self._found(whole(architecture), WHOLE * self.seconds)
+    def measured(
+        self,
+        architectures: Sequence[Architecture],
+        *,
+        beside: Sequence[Architecture] = (),
+        again: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> list[float]:
+        """Milliseconds that whole designs take for one batch, in turns with one another, told like those of pieces.
 
-    def again(self, architecture: Architecture) -> float:
-        """The same, measured anew and not kept: what `measured` gives twice differs by as much as the machine does."""
-        piece = whole(architecture)
-        return self._time(piece.part, piece.shape, WHOLE * self.seconds).median_ms
+        Args:
+            architectures: The designs; what is measured is kept, and found again.
+            beside: Others to take turns with, where there are few: a design alone finds more in the cache.
+            again: Measure anew what is kept, and do not keep it.
+            progress: Called with how many are done and how many had to be measured.
+        """
+        pieces = [whole(design) for design in architectures]
+        lacking = list({p.key: p for p in pieces}.values()) if again else self.lacking(pieces)
+        others = [whole(design) for design in beside]
+        found: dict[str, float] = {}
+        for first in range(0, len(lacking), TOGETHER):
+            group = lacking[first : first + TOGETHER]
+            known = {} if again else {p.key: ms for p in group if (ms := self._kept(p.key)) is not None}
+            timings = self._in_turns([p for p in group if p.key not in known], others)
+            found |= known | {k: t.median_ms if again else self._keep(k, t) for k, t in timings.items()}
+            if progress is not None:
+                progress(len(found), len(lacking))
+        if not again:
+            self._known |= found
+        return [found.get(piece.key, self._known.get(piece.key)) for piece in pieces]
 
-    def yardstick(self) -> tuple[Callable[[], object], float]:
-        """What is run beside every piece, and the milliseconds that it usually takes."""
+    def _in_turns(self, group: list[Piece], others: list[Piece]) -> dict[str, Timing]:
+        """By key: the pieces of a group, timed in turns with one another, with others and with the yardstick."""
+        if not group:
+            return {}
+        runs = {piece.key: self._prepare(piece.part, piece.shape) for piece in [*others, *group]}
+        yardstick, usual_ms = self.yardstick()
+        sticks = [f"yardstick {number}" for number in range(YARDSTICKS)]
+        timings = self._measure(runs | dict.fromkeys(sticks, yardstick), WHOLE * self.seconds * len(runs))
+        speed = usual_ms / np.median([timings[stick].series for stick in sticks], axis=0)  # of each round
+        return {piece.key: Timing.of(speed * timings[piece.key].series) for piece in group}
+
+    def yardstick(self) -> tuple[SelfTimed, float]:
+        """What is timed beside every piece, and the milliseconds that it usually takes."""
         if self._yardstick is None:
             part = Part(nn.Sequential, {"": [Part.of(module, **args) for module, args in YARDSTICK]})
-            key, run = Piece.of(part, YARDSTICK_INPUT).key, self._prepare(part, YARDSTICK_INPUT)
+            key = Piece.of(part, YARDSTICK_INPUT, "yardstick").key
+            run = Warmed(self._prepare(part, YARDSTICK_INPUT), CLOCKS[self.clock])
             usual_ms = self._kept(key)
             if usual_ms is None:
                 usual_ms = self._keep(key, self._measure({"": run}, 5 * self.seconds)[""])
             self._yardstick = run, usual_ms
         return self._yardstick
 
-    def _found(self, piece: Piece, seconds: float) -> float:
-        if piece.key not in self._known:
-            kept = self._kept(piece.key)
-            if kept is None:
-                kept = self._keep(piece.key, self._time(piece.part, piece.shape, seconds))
-            self._known[piece.key] = kept
-        return self._known[piece.key]
-
-    def _time(self, part: Part, shape: tuple[int, ...], seconds: float) -> Timing:
-        run = self._prepare(part, shape)
+    def _time(self, piece: Piece) -> Timing:
+        run = self._prepare(piece.part, piece.shape)
         yardstick, usual_ms = self.yardstick()
         # Five rounds in any case; a piece of a few milliseconds gets 15 or more, a light one some hundred.
-        timings = self._measure({"piece": run, "yardstick": yardstick}, seconds)
+        timings = self._measure({"piece": run, "yardstick": yardstick}, self.seconds)
         scale = usual_ms / timings["yardstick"].median_ms
         return Timing.of([scale * ms for ms in timings["piece"].series])
 

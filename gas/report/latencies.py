@@ -5,15 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gas.architecture import Architecture
 from gas.report.measuring import MeasuringLine
 from gas.report.tables import show
 
+if TYPE_CHECKING:
+    from gas.costs import Target
+
 TOLERANCE = 0.02
 COLUMNS = ("name", "target", "batch", "threads", "latency_ms", "latency_ms_q1", "latency_ms_q3", "repeats")
-COLUMNS += ("images_per_s", "ratio", "ratio_low", "ratio_high")
+COLUMNS += ("predicted_ms", "predicted_low", "predicted_high", "images_per_s", "ratio", "ratio_low", "ratio_high")
+PREDICTED_NOTE = "predicted: by the profile, with its 90% interval, at the speed that this machine usually has"
 RATIO_NOTE = "ratio: to the first design, measured in turns with it; low and high: its 95% interval"
 
 
@@ -25,6 +30,7 @@ def show_latencies(
     threads: Sequence[int],
     seconds: float,
     channels_last: bool | None = None,
+    profile: str | None = None,
     how: str = "text",
 ) -> None:
     """Measures and prints: medians, quartiles and ratios, what they hold for, and which are less certain than the rest.
@@ -36,11 +42,14 @@ def show_latencies(
         threads: CPU threads.
         seconds: Time for each target, batch size and thread count.
         channels_last: Memory format of maps; None for each target's own.
+        profile: File of a profile whose predictions shall stand beside what is measured; None for none.
         how: `text`, `json` or `csv`; the latter two have every column.
     """
-    rows = list(latency_rows(designs, targets, batches, threads, seconds=seconds, channels_last=channels_last))
-    columns = [key for key in COLUMNS if len(designs) > 1 or not key.startswith("ratio")]
-    notes = [RATIO_NOTE] * (len(designs) > 1) + _labels(rows) + _unsettled(rows)
+    rest = {"seconds": seconds, "channels_last": channels_last, "profile": profile}
+    rows = list(latency_rows(designs, targets, batches, threads, **rest))
+    columns = [key for key in COLUMNS if key in rows[0] and (len(designs) > 1 or not key.startswith("ratio"))]
+    notes = [RATIO_NOTE] * (len(designs) > 1) + [PREDICTED_NOTE] * (profile is not None)
+    notes += _labels(rows) + _unsettled(rows)
     show(rows, columns, how=how, notes=notes)
 
 
@@ -52,6 +61,7 @@ def latency_rows(
     *,
     seconds: float,
     channels_last: bool | None = None,
+    profile: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """One row for each setting and design: the timing, the ratio to the first design, and the target's whole label.
 
@@ -65,8 +75,9 @@ def latency_rows(
         create(name, batch=batch, threads=count, channels_last=channels_last)
         for name, count, batch in itertools.product(targets, threads, batches)
     ]
+    predicted = [_predicted(designs, target, profile) for target in settings]
     with MeasuringLine() as line:
-        for target in settings:
+        for target, expected in zip(settings, predicted, strict=True):
             where = {"target": target.name, "batch": target.batch, "threads": target.threads}
             told = f"{target.name}, batch {target.batch}, {target.threads} thread{'s' * (target.threads > 1)}"
             timings = latency(
@@ -77,15 +88,26 @@ def latency_rows(
                 tolerance=TOLERANCE,
                 watch=lambda what, share, told=told: line.update(f"{told}: {what}", share),
             )
-            for design, timing in zip(designs, timings, strict=True):
+            for design, timing, columns in zip(designs, timings, expected, strict=True):
                 beside, reach = ratio(timing, timings[0]), timing.reach
                 row: dict[str, Any] = {"name": design.name or design.id, **where, "latency_ms": timing.median_ms}
                 row |= {"latency_ms_q1": timing.q1_ms, "latency_ms_q3": timing.q3_ms, "repeats": timing.repeats}
                 row |= {"outliers": timing.outliers, "settled": timing.settled}
-                row |= {"known_to": reach if math.isfinite(reach) else None}
+                row |= {"known_to": reach if math.isfinite(reach) else None} | columns
                 row |= {"images_per_s": 1000.0 * target.batch / timing.median_ms}
                 row |= {"ratio": beside.value, "ratio_low": beside.low, "ratio_high": beside.high}
                 yield row | {key: value for key, value in target.describe().items() if key not in row}
+
+
+def _predicted(designs: Sequence[Architecture], target: Target, profile: str | None) -> list[dict[str, float]]:
+    """What a profile predicts on a target: three columns per design; none without a profile."""
+    if profile is None:
+        return [{} for _ in designs]
+    from gas.costs import LatencyTable, Profile
+
+    made = Profile.load(Path(profile), LatencyTable.on(target))
+    told = [made.predict(design) for design in designs]
+    return [{"predicted_ms": p.ms, "predicted_low": p.low, "predicted_high": p.high} for p in told]
 
 
 def _labels(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from export_designs import folding
@@ -305,3 +306,45 @@ def test_the_cpu_clock_sees_one_thread() -> None:
     with pytest.raises(SettingError, match="threads: got 2"):
         LatencyTable(Counting(threads=2))
     assert LatencyTable(Counting(threads=2), clock="wall").target.threads == 2
+
+
+def test_whole_designs_are_measured_in_turns_and_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[list[str]] = []
+    slow = 2.0
+
+    def timed(runs: dict[str, object], **settings: object) -> dict[str, Timing]:
+        rounds.append([name for name in runs if not name.startswith("yardstick")])
+        # The machine is half as fast in every other round; so is the yardstick then.
+        speeds = np.array([1.0, slow] * 3)
+        series = {name: 5.0 if name.startswith("yardstick") or not name else 30.0 for name in runs}
+        return {name: Timing.of(list(ms * speeds)) for name, ms in series.items()}
+
+    monkeypatch.setattr(table, "measure", lambda runs, **_: timed(runs) if runs else {})
+    monkeypatch.setattr(table, "TOGETHER", 4)
+    designs = [tiny(classes=n) for n in range(2, 8)]
+    known = make(path)
+    _, usual_ms = known.yardstick()
+    rounds.clear()
+    calls: list[tuple[int, int]] = []
+    told = known.measured([*designs, designs[0]], progress=lambda done, total: calls.append((done, total)))
+    assert told == pytest.approx([30.0 * usual_ms / 5.0] * 7)
+    assert [len(names) for names in rounds] == [4, 2]
+    assert calls == [(4, 6), (6, 6)]
+    # What is kept is found again, in another process too; what takes turns beside is not kept.
+    assert make(path).measured(designs) == told[:6]
+    assert len(rounds) == 2
+    other = tiny(classes=9)
+    assert known.measured([other], beside=designs[:3]) == pytest.approx(told[:1])
+    assert len(rounds[-1]) == 4
+    assert known.measured(designs[:2], again=True) == pytest.approx(told[:2])
+    assert len(rounds) == 4
+
+
+def test_the_yardstick_has_run_before_it_is_timed() -> None:
+    runs: list[float] = []
+    clock = iter(range(100))
+    stick = table.Warmed(lambda: runs.append(next(clock)), lambda: float(next(clock)))
+    assert stick.elapsed_ms() == 2000.0  # two ticks: the end of the timed run, and the run itself
+    assert len(runs) == 2
+    assert stick() is None
+    assert len(runs) == 3

@@ -7,15 +7,19 @@ import io
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hiera_parity import tiny
 from torch import nn
 
 from gas.cli import main
-from gas.costs import TARGETS, Target
+from gas.costs import TARGETS, LatencyTable, Profile, Target
 from gas.costs.measure import SelfTimed
+from gas.costs.pieces import design_pieces
+from gas.costs.predictor import Correction
 from gas.exports.design_file import design_text
+from gas.space import load
 
 
 class Made(SelfTimed):
@@ -116,6 +120,24 @@ def test_people_see_what_the_numbers_hold_for(call) -> None:
     assert notes[1].startswith("sundial: ")
     assert notes[1].endswith(", gnomon 1.2")
     assert len(notes) == 2  # all is settled
+
+
+def test_a_profile_s_predictions_stand_beside(call, tmp_path: Path) -> None:
+    design = load("of2.yaml")
+    table = LatencyTable.on(Sundial(batch=4))
+    known = {piece.key: 0.5 for piece in design_pieces(design)}
+    made = Profile(table.label, "any", [], Correction(low=0.9, high=1.2), known, [], table)
+    made.save(tmp_path / "profile.json")
+    words = ("of2.yaml", "--target", "sundial", "--profile", "profile.json")
+    (row,) = json.loads(call(*words, "--batch", 4, "--json")[1])
+    ms = 0.5 * len(design_pieces(design))
+    assert [row[key] for key in ("predicted_ms", "predicted_low", "predicted_high")] == pytest.approx(
+        [ms, 0.9 * ms, 1.2 * ms]
+    )
+    assert "predicted: by the profile, with its 90% interval" in call(*words, "--batch", 4)[1]
+    code, out, err = call(*words, "--batch", 5)
+    assert (code, out) == (2, "")
+    assert "got a profile of batch 4 (here: 5); expected one made here" in err
 
 
 def test_one_design_has_no_ratio(call) -> None:
