@@ -3,6 +3,7 @@
 space = gas.load_space("turbovit.yaml")        a search space; .size(), .sample(n, seed), .decisions
 design = gas.load("hiera_tiny")                a design of the zoo, or from a file
 gas.cost(design)                               exact macs and params
+gas.memory(design, batch=16)                   weights, and the peak of a forward pass, in bytes
 model = gas.build(design)                      a torch.nn.Module
 fast = gas.fuse(model)                         the same for inference: norms and branches folded into convolutions
 run = gas.search(space, budget=40, out="runs/a")
@@ -28,6 +29,7 @@ _HOMES = {
     "fuse": "gas.model",
     "load": "gas.space",
     "load_space": "gas.space",
+    "memory": "gas.costs",
     "open_run": "gas.run",
     "search": "gas.session",
 }
@@ -42,6 +44,7 @@ __all__ = [
     "fuse",
     "load",
     "load_space",
+    "memory",
     "open_run",
     "search",
 ]
