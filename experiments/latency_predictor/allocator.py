@@ -18,7 +18,7 @@ import pandas as pd
 from gas.space import load_space
 
 HERE = Path(__file__).parent
-DESIGNS, REPEATS = 8, 3
+DESIGNS, REPEATS = 6, 1
 BEFORE = "hiera_tiny"
 CHILD = """
 import json, resource, sys, time

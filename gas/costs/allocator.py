@@ -2,7 +2,7 @@
 
 glibc's allocator gives large blocks back to the system as soon as they are free, and asks for them again in the next
 call, which then pays for every page anew. Where it draws the line depends on what the process happened to run before:
-the same design measures up to a third slower in one process than in another (experiments/latency_predictor). Engines
+the same design may take 1.4 times as long in one process as in another (experiments/latency_predictor). Engines
 with an arena of their own (ONNX Runtime) and the allocators that servers are run with (jemalloc, tcmalloc) keep memory;
 so latencies are measured with an allocator that does. A plain process gets the same by the environment variables
 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=2147483647 MALLOC_TOP_PAD_=67108864.
