@@ -298,7 +298,7 @@ def _print_result(run: Run, ended: str, seconds: float) -> None:
     unsaid = {"origin"} | (set() if run.measured_constraints else {"verified"})
     columns = [c for c in front_columns(run, front) if c.key not in unsaid]
     print()
-    notes = _agreement(run, frame) + latency_notes(frame, run.latency_interval)
+    notes = _agreement(run, frame) + latency_notes(frame, run.latency_interval, run.reference_ms)
     show(front.head(FRONT_ROWS), columns, title=f"Pareto front{more}", notes=notes)
     chosen, reason = run.choice()
     rows = _comparison(run, chosen)
@@ -362,7 +362,8 @@ def _written(run: Run) -> list[Path]:
         draw_front(run, run.path / "front.png")
     except SettingError as error:
         print(f"no figure: {error}", file=sys.stderr)
-    plot_latency(run.frame(), run.latency_interval, run.path / "latency.png", title=run.latency_words)
+    told = {"reference_ms": run.reference_ms, "title": run.latency_words}
+    plot_latency(run.frame(), run.latency_interval, run.path / "latency.png", **told)
     files = ("archive.sqlite", "front.csv", "front.png", "latency.png", "log.txt", "profile.json", "references.json")
     files += ("run.json", "space.yaml")
     return [run.path / name for name in files if (run.path / name).exists()]

@@ -24,12 +24,14 @@ class Pricing:
         table: Latency as the sum over pieces; None where the space does not speak of latency.
         profile: Predicts latency better than that sum; None where there is none.
         memory_batch: Images per batch that memory is worked out for; 0 where the space does not speak of memory.
+        reference_ms: Latency of the design that a bound is relative to, told as predictions are; None where none is.
     """
 
     constraints: tuple[Constraint, ...] = ()
     table: LatencyTable | None = None
     profile: Profile | None = None
     memory_batch: int = 0
+    reference_ms: float | None = None
 
     def metrics(self, architecture: Architecture) -> dict[str, float]:
         """macs, params and, where they are asked for, memory and predicted latency."""
@@ -63,10 +65,12 @@ class Pricing:
         the bound is drawn in by the margin of the prediction: what is predicted within it is, nine times in ten and
         more, measured within it too.
         """
-        if self.profile is None:
-            return constraint if reference is None else constraint.resolved(self.table.predict(reference))
         if reference is not None:
-            constraint = constraint.resolved(self.profile.reference(reference))
+            told = self.table.predict if self.profile is None else self.profile.reference
+            self.reference_ms = told(reference)
+            constraint = constraint.resolved(self.reference_ms)
+        if self.profile is None:
+            return constraint
         inner = self.profile.correction
         return Constraint(constraint.metric, constraint.low / inner.low, constraint.high / inner.high)
 

@@ -95,6 +95,11 @@ class Run:
         return None if ends is None else (ends[0], ends[1])
 
     @property
+    def reference_ms(self) -> float | None:
+        """Latency that the search went by for the design that the bound on latency is relative to; None for none."""
+        return self.record.get("reference_ms")
+
+    @property
     def latency_words(self) -> str:
         """What latencies are measured on, in words."""
         given = self.settings

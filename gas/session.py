@@ -266,6 +266,7 @@ class Session:
             "measured": [_plain(c) for c in self._measured_constraints()],
             "against": self._against(),
             "latency_interval": self.pricing.interval,
+            "reference_ms": self.pricing.reference_ms,
             "versions": versions(),
             "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }

@@ -15,35 +15,57 @@ LEAST = 2  # designs that are worth a comparison
 MEASURED, PREDICTED = "latency_ms", "latency_ms_predicted"
 
 
-def latency_notes(frame: pd.DataFrame, interval: Sequence[float] | None) -> list[str]:
+def latency_notes(
+    frame: pd.DataFrame, interval: Sequence[float] | None, reference_ms: float | None = None
+) -> list[str]:
     """One line on the designs of a run that were both predicted and measured; none where there are too few.
 
     Args:
         frame: Evaluations.
         interval: Ends of the prediction's 90% interval, as shares of it; None where it has none.
+        reference_ms: See `both`.
     """
-    rows = both(frame)
+    rows = both(frame, reference_ms)
     if len(rows) < LEAST:
         return []
     ratios = (rows[MEASURED] / rows[PREDICTED]).astype(float)
     text = f"latency of {len(rows)} designs, measured / predicted: median {ratios.median():.2f}"
     text += f", {ratios.min():.2f} to {ratios.max():.2f}"
+    text += " (relative to the reference design)" if reference_ms is not None else ""
     if interval is None:
         return [f"{text}; predicted as the sum over pieces: gas profile gives an interval too"]
     inside = int(((ratios >= interval[0]) & (ratios <= interval[1])).sum())
     return [f"{text}; {inside} of {len(rows)} within the 90% interval ({interval[0]:.2f} to {interval[1]:.2f})"]
 
 
-def both(frame: pd.DataFrame) -> pd.DataFrame:
-    """The designs that were predicted and measured, each once."""
+def both(frame: pd.DataFrame, reference_ms: float | None = None) -> pd.DataFrame:
+    """The designs that were predicted and measured, each once.
+
+    Args:
+        frame: Evaluations.
+        reference_ms: What the search took for the latency of the reference design; what was measured is then told at
+            the speed that the machine had when that was measured: as the ratio to the reference, times this.
+    """
     if MEASURED not in frame or PREDICTED not in frame:
         return frame.iloc[:0]
-    return frame[frame[MEASURED].notna() & frame[PREDICTED].notna()].drop_duplicates("id")
+    rows = frame[frame[MEASURED].notna() & frame[PREDICTED].notna()].drop_duplicates("id")
+    if reference_ms is None:
+        return rows
+    rows = rows[rows["latency_ratio"].notna()]
+    speed = rows["latency_ratio"] * reference_ms / rows[MEASURED]
+    return rows.assign(**{name: rows[name] * speed for name in (MEASURED, "latency_ms_q1", "latency_ms_q3")})
 
 
-def plot_latency(frame: pd.DataFrame, interval: Sequence[float] | None, path: Path, *, title: str = "") -> bool:
+def plot_latency(
+    frame: pd.DataFrame,
+    interval: Sequence[float] | None,
+    path: Path,
+    *,
+    reference_ms: float | None = None,
+    title: str = "",
+) -> bool:
     """Draws measured over predicted latency, with the line on which they agree; False where there is too little."""
-    rows = both(frame)
+    rows = both(frame, reference_ms)
     if len(rows) < LEAST:
         return False
     use_own_cache()

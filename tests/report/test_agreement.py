@@ -42,3 +42,13 @@ def test_the_figure_is_drawn(tmp_path: Path, interval: tuple[float, float] | Non
     assert image.getextrema()[0] < 100  # something is drawn
     assert not plot_latency(frame([9.0]), interval, tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
+
+
+def test_relative_to_the_reference_a_slow_hour_does_not_count() -> None:
+    rows = frame([18.0, 20.0, 24.0]).assign(latency_ratio=[0.9, 1.0, 1.2])  # the machine is half as fast as it was
+    told = both(rows, 10.0)
+    assert list(told["latency_ms"]) == pytest.approx([9.0, 10.0, 12.0])
+    assert list(told["latency_ms_q3"]) == pytest.approx([9.05, 10.05, 12.05])
+    (note,) = latency_notes(rows, (0.95, 1.05), 10.0)
+    assert "median 1.00, 0.90 to 1.20 (relative to the reference design); 1 of 3 within" in note
+    assert len(both(rows.assign(latency_ratio=[0.9, None, None]), 10.0)) == 1
