@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from gas.architecture import Architecture
 from gas.archive import Archive, front_of
-from gas.costs import TARGETS, latency, ratio
+from gas.costs import latency, ratio
+from gas.costs.targets import create
 from gas.evaluation import Candidate, Constraint, Objective, Status
 from gas.evaluators import Evaluator
 
@@ -52,7 +53,7 @@ def measure_designs(archive: Archive, designs: Sequence[Architecture], how: Meas
     beside = [] if how.reference is None else [how.reference]
     settings = {"target": how.target, "batch": how.batch, "threads": how.threads}
     # By the clock that predictions go by: work that goes on beside must not look like a slow design.
-    clock = TARGETS.get(how.target).clock if how.threads == 1 else "wall"
+    clock = create(how.target, batch=how.batch, threads=how.threads).usual_clock
     seconds = how.seconds * (len(beside) + len(others))
     timings = latency([*beside, *others], **settings, seconds=seconds, clock=clock)
     for design, timing in zip([*beside, *others], timings, strict=True):

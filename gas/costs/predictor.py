@@ -81,7 +81,7 @@ class Correction:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {**asdict(self), "kinds": dict(self.kinds)}
+        return asdict(self)
 
 
 @dataclass(frozen=True)

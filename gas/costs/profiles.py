@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from gas.errors import SettingError, describe
 from gas.patterns import Flow
 from gas.plan import plan
 from gas.space import SearchSpace
-from gas.space.arrays import Arrays
 
 FORMAT = 1
 DESIGNS = 96  # measured whole
@@ -38,13 +36,15 @@ REPEATED = 12  # of the designs, measured a second time: no prediction can be be
 
 @dataclass(frozen=True)
 class Work:
-    """What a profile has left to measure.
+    """What a profile has to measure.
 
     Args:
-        pieces: Pieces that are not in the table yet.
+        every: Every different piece of the space's designs.
+        pieces: Those that are not in the table yet.
         designs: Designs to measure whole.
     """
 
+    every: list[Piece]
     pieces: list[Piece]
     designs: list[Architecture]
 
@@ -84,15 +84,11 @@ class Profile:
 
     def price(self, spec: Spec, flow: Flow) -> float:
         """What a part adds to a design's predicted latency, ms: a design's is the sum over its parts."""
-        if (spec, flow) not in self._prices:
-            found = pieces(spec, flow)
-            self._prices[spec, flow] = math.fsum(self.correction(piece, self.ms(piece)) for piece in found)
-        return self._prices[spec, flow]
+        return self._sum(pieces(spec, flow))
 
     def predict(self, architecture: Architecture) -> Prediction:
         """Predicted latency for one batch, with its 90% interval."""
-        found = design_pieces(architecture)
-        return self.correction.interval(math.fsum(self.correction(piece, self.ms(piece)) for piece in found))
+        return self.correction.interval(self._sum(design_pieces(architecture)))
 
     def reference(self, architecture: Architecture) -> float:
         """Milliseconds of a design that others are held against, measured as those were that the profile learned from.
@@ -107,9 +103,8 @@ class Profile:
         """Number of different pieces of designs that it does not know yet."""
         return len({p.key for design in architectures for p in design_pieces(design)} - self.known.keys())
 
-    @cached_property
-    def _prices(self) -> dict[tuple[Spec, Flow], float]:
-        return {}
+    def _sum(self, found: Iterable[Piece]) -> float:
+        return math.fsum(self.correction(piece, self.ms(piece)) for piece in found)
 
     def save(self, path: Path) -> None:
         """Writes it as JSON, whole or not at all."""
@@ -174,7 +169,7 @@ def profile_path(space: SearchSpace, table: LatencyTable) -> Path:
 
 def space_pieces(space: SearchSpace) -> list[Piece]:
     """Every different piece of a space's designs."""
-    parts = {(s, f) for rows in Arrays(space._chain).layers for row in rows.parts() for s, f, _ in row}
+    parts = {(s, f) for rows in space.arrays.layers for row in rows.parts() for s, f, _ in row}
     return list({piece.key: piece for spec, flow in parts for piece in pieces(spec, flow)}.values())
 
 
@@ -188,7 +183,8 @@ def work(space: SearchSpace, table: LatencyTable, n: int = DESIGNS, seed: int = 
     """What there is to measure for a profile; SettingError for too few designs."""
     if n < LEAST_DESIGNS:
         raise SettingError(f"designs: {describe(n, f'a whole number of at least {LEAST_DESIGNS}')}")
-    return Work(table.lacking(space_pieces(space)), profile_designs(space, n, seed))
+    every = space_pieces(space)
+    return Work(every, table.lacking(every), profile_designs(space, n, seed))
 
 
 def estimate(todo: Work, table: LatencyTable) -> float:
@@ -231,7 +227,7 @@ def make_profile(
         [todo.designs[i] for i in twice], again=True, progress=lambda done, total: progress("repeats", done, total)
     )
     repeats = [(measured[i], ms) for i, ms in zip(twice, second, strict=True)]
-    known = {piece.key: table.ms(piece) for piece in space_pieces(space)}
+    known = {piece.key: table.ms(piece) for piece in todo.every}
     learned = learn(todo.designs, measured, table)
     rows = zip(todo.designs, measured, learned.predicted.tolist(), learned.sums.tolist(), strict=True)
     return Profile(table.label, space.name, list(rows), learned.correction, known, repeats, table)

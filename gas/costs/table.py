@@ -120,7 +120,7 @@ class LatencyTable:
     @classmethod
     def on(cls, target: Target, **options: Any) -> LatencyTable:
         """A table with the clock that suits the target: the CPU's own where the calling thread does all the work."""
-        return cls(target, clock=target.clock if target.threads == 1 else "wall", **options)
+        return cls(target, clock=target.usual_clock, **options)
 
     @property
     def label(self) -> dict[str, str | int]:

@@ -48,6 +48,11 @@ class Target(ABC):
         self.threads = threads
         self.channels_last = self.channels_last_is[0] if channels_last is None else channels_last
 
+    @property
+    def usual_clock(self) -> str:
+        """The clock that latencies here are best told by: with several threads no single one's own time will do."""
+        return self.clock if self.threads == 1 else "wall"
+
     @classmethod
     def unavailable(cls) -> str:
         """Why nothing can be measured here, in a few words; empty where it can."""
