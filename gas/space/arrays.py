@@ -130,6 +130,19 @@ class Arrays:
             for rows in self.layers
         ]
 
+    def every(self) -> NDArray[np.int32]:
+        """(designs, layers) row numbers of all designs of the space: for small ones."""
+        found, states = np.zeros((1, 0), dtype=np.int32), np.zeros(1, dtype=np.int64)
+        for layer in self.layers:
+            count = np.diff(layer.first)[states]
+            before = np.repeat(np.arange(len(found)), count)
+            # Counts up within each design's own table: 0, 1, ..., 0, 1, ...
+            within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+            rows = (layer.first[states][before] + within).astype(np.int32)
+            found = np.column_stack([found[before], rows])
+            states = layer.after[rows].astype(np.int64)
+        return found
+
     def total(self, rows: NDArray[np.integer], columns: Sequence[NDArray]) -> NDArray:
         """(n,) sums over the segments of designs.
 

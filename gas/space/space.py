@@ -21,11 +21,13 @@ from gas.space.codes import Coders
 from gas.space.counting import Count, count_within
 from gas.space.designs import Designs
 from gas.space.document import Document
+from gas.space.draws import costs_of_draws, walks, wilson
 from gas.space.membership import departure, pieces
 from gas.space.sampling import Sampler
-from gas.space.tables import COSTS, MAX_ROWS, Chain, Table, TooLargeError
+from gas.space.tables import COSTS, MAX_ROWS, Chain, TooLargeError
 from gas.space.tree import Decision
 from gas.space.windows import Window
+from gas.space.writing import Writer
 
 Choose = Callable[[Decision, tuple], Any]
 
@@ -199,6 +201,33 @@ class SearchSpace:
                 raise SpaceError([f"designs.architectures[{number}]: {error}"]) from error
         return Designs(self.arrays, np.array(found, dtype=np.int32).reshape(len(found), len(self.arrays.layers)))
 
+    def writer(self, *, feasible: bool = True) -> Writer:
+        """The array form of `realise`: writes thousands of designs at a time, near to what is wished.
+
+        Args:
+            feasible: Keep to the bounds on macs, params and priced costs.
+        """
+        return Writer(self.arrays, self.decisions, self._budgets if feasible else None)
+
+    @property
+    def exact_metrics(self) -> tuple[str, ...]:
+        """Names of the costs that are known of designs without building them."""
+        return (*COSTS, *self._prices)
+
+    def exact_costs(self, designs: Designs) -> dict[str, NDArray]:
+        """(n,) of each of `exact_metrics`."""
+        priced = {name: self.arrays.total(designs.rows, columns) for name, columns in self._prices.items()}
+        return {"macs": designs.macs, "params": designs.params, **priced}
+
+    def within(self, designs: Designs) -> NDArray[np.bool_]:
+        """(n,) True for the designs within the bounds on macs, params and priced costs."""
+        costs = self.exact_costs(designs)
+        inside = np.ones(len(designs), dtype=bool)
+        for bound in self.constraints:
+            if bound.metric in costs:
+                inside &= (costs[bound.metric] >= bound.low) & (costs[bound.metric] <= bound.high)
+        return inside
+
     def count(self, *, feasible: bool = False, quick: bool = False) -> int | Count:
         """Number of designs: of all, or (`feasible`) of those within the budgets on macs and params.
 
@@ -235,22 +264,11 @@ class SearchSpace:
         if feasible:
             pick = lambda decision, allowed: allowed[rng.integers(len(allowed))]  # noqa: E731
             return [self.realise(pick).architecture for _ in range(n)]
-        return [self._chain.architecture([t.values[r] for t, r in walk]) for walk in self._walks(n, rng)]
+        return [self._chain.architecture([t.values[r] for t, r in walk]) for walk in walks(self._chain, n, rng)]
 
     def sample_costs(self, n: int, seed: int | np.random.Generator = 0) -> NDArray[np.int64]:
         """(n, 2) macs and params of designs drawn uniformly from all designs."""
-        rng = np.random.default_rng(seed)
-        costs, states = np.zeros((n, 2), dtype=np.int64), np.zeros(n, dtype=np.int64)
-        for number, layer in enumerate(self._chain.layers):
-            following = np.empty_like(states)
-            for state in np.unique(states):
-                here = np.flatnonzero(states == state)
-                table = layer.tables[state]
-                rows = rng.choice(len(table.values), size=len(here), p=self._weights(number, state))
-                costs[here] += table.costs[rows]
-                following[here] = table.after[rows]
-            states = following
-        return costs
+        return costs_of_draws(self._chain, n, np.random.default_rng(seed))
 
     def feasible_share(self, n: int = 20_000, seed: int = 0) -> tuple[float, float, float]:
         """Share of designs within the bounds on macs and params, from `n` uniform draws: (share, low, high) at 95%."""
@@ -259,10 +277,7 @@ class SearchSpace:
         for constraint in self.budgets:
             column = costs[:, COSTS.index(constraint.metric)]
             inside &= (column >= constraint.low) & (column <= constraint.high)
-        share, z = inside.mean(), 1.96
-        middle, spread = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-        scale = 1 + z * z / n  # Wilson's interval: sound at shares near 0 and 1
-        return float(share), max(0.0, float((middle - spread) / scale)), min(1.0, float((middle + spread) / scale))
+        return wilson(inside)
 
     def decode(self, architecture: Architecture) -> dict[str, Any]:
         """The decisions that make a design: the proof that it is a member (constraints not applied).
@@ -290,41 +305,19 @@ class SearchSpace:
 
     def _row_numbers(self, architecture: Architecture) -> Iterator[int]:
         """The row of each segment that makes a design; DesignError where none does."""
-        wanted = pieces(architecture)
-        if len(wanted) != len(self._chain.layers):
-            raise DesignError("stages", f"got {len(architecture.stages)} stages; they are not those of {self.name}")
+        wanted = pieces(architecture, [layer.segment for layer in self._chain.layers])
         state = 0
         for layer, rows, want in zip(self._chain.layers, self.arrays.layers, wanted, strict=True):
             table = layer.tables[state]
             row = next((i for i, value in enumerate(table.values) if value == want), None)
             if row is None:
-                raise DesignError(layer.segment.path, departure(want, table.values))
+                raise departure(want, table.values, layer.segment)
             yield int(rows.first[state]) + row
             state = table.after[row]
 
     @property
     def _window(self) -> Window:
         return Window.of(self.budgets, self.cost_range)
-
-    def _walks(self, n: int, rng: np.random.Generator) -> Iterator[list[tuple[Table, int]]]:
-        for _ in range(n):
-            state, walk = 0, []
-            for number, layer in enumerate(self._chain.layers):
-                table = layer.tables[state]
-                row = rng.choice(len(table.values), p=self._weights(number, state))
-                walk.append((table, row))
-                state = table.after[row]
-            yield walk
-
-    def _weights(self, number: int, state: int) -> NDArray[np.float64]:
-        """Share of a state's completions that goes through each row of its table."""
-        if number + 1 == len(self._chain.layers):
-            count = len(self._chain.layers[number].tables[state].values)
-            return np.full(count, 1.0 / count)
-        ways = self._chain.layers[number + 1].ways
-        total = self._chain.layers[number].ways[state]
-        # Python integers divide exactly, however large.
-        return np.array([ways[s] / total for s in self._chain.layers[number].tables[state].after])
 
     @cached_property
     def _budgets(self) -> Budgets:
