@@ -113,6 +113,8 @@ class Evaluation:
         metrics: Value per metric name; costs are there whatever the outcome, proxies only where it is `ok`.
         reason: Why it failed or is infeasible; empty otherwise.
         seconds: Worker time spent on it.
+        probes: What probing the built design found: a mapping per block, in order, of reading to value, with the
+            number of its stage under `stage`; empty where it was not probed.
     """
 
     candidate: Candidate
@@ -120,6 +122,7 @@ class Evaluation:
     metrics: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
     seconds: float = 0.0
+    probes: tuple[Mapping[str, float], ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -22,6 +22,7 @@ from gas.evaluators import Evaluator, Outcome
 from gas.generators import Generator
 from gas.pareto import hypervolume
 from gas.pricing import Pricing
+from gas.utility import Utility
 
 REJECTIONS = 2_000  # candidates in a row that never reach a worker, before the search gives up
 
@@ -82,6 +83,7 @@ class Loop:
         reference: Losses of the hypervolume's reference point.
         watch: Called with the progress whenever it has changed.
         log: Takes a line for every candidate told.
+        utility: What the objective is worked out from, where it is a utility.
     """
 
     generator: Generator
@@ -95,6 +97,7 @@ class Loop:
     reference: tuple[float, ...] = ()
     watch: Callable[[Progress], None] = lambda progress: None
     log: Callable[[str], None] = lambda line: None
+    utility: Utility | None = None
     progress: Progress = field(init=False)
 
     def __post_init__(self) -> None:
@@ -193,9 +196,22 @@ class Loop:
     def _finish(self, outcome: Outcome) -> None:
         candidate, metrics = self._flying.pop(outcome.number)
         evaluation = Evaluation(candidate, Status.OK, {**metrics, **outcome.metrics}, "", outcome.seconds)
+        if outcome.probes:
+            evaluation = replace(evaluation, probes=self.pricing.with_latency(outcome.probes, candidate.architecture))
         if outcome.reason:
             evaluation = replace(evaluation, status=Status.FAILED, metrics=metrics, reason=outcome.reason)
+        elif self.utility is not None:
+            evaluation = self._with_utility(evaluation, metrics)
+        if outcome.note:
+            self.log(f"candidate {candidate.number} {outcome.note}")
         self._tell(evaluation, outcome.worker)
+
+    def _with_utility(self, evaluation: Evaluation, costs: dict[str, float]) -> Evaluation:
+        try:
+            value = self.utility.of(evaluation.metrics)
+        except ValueError as error:
+            return replace(evaluation, status=Status.FAILED, metrics=costs, reason=str(error))
+        return replace(evaluation, metrics={**evaluation.metrics, self.utility.name: value})
 
     def _tell(self, evaluation: Evaluation, worker: str = "") -> None:
         self.archive.tell(evaluation, worker, self.fidelity if worker else "")

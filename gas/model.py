@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 
 from gas.architecture import Architecture
 from gas.patterns.base import Part
 from gas.patterns.units import DropPath
-from gas.plan import plan
+from gas.plan import Placed, plan
 
 
 class Network(nn.Module):
@@ -150,6 +151,31 @@ def _folded(module: nn.Module) -> nn.Module:
     for name, child in module.named_children():
         setattr(module, name, _folded(child))
     return module.folded() if hasattr(module, "folded") else module
+
+
+def block_modules(network: Network, architecture: Architecture) -> Iterator[tuple[nn.Module, Placed]]:
+    """The module of every block (and of every entry that has one) with its place in the design, in order.
+
+    The builder's own layout conversions are passed over.
+
+    Args:
+        network: As `build` made it.
+        architecture: Of which design.
+    """
+    placed = plan(architecture).blocks
+    for index, stage in enumerate(network.stages):
+        members = [p for p in placed if p.stage == index]
+        parts = sum(len(p.conversions) + 1 for p in members)
+        modules = list(stage.children()) if parts > 1 else [stage]
+        position = -1
+        for block in members:
+            position += len(block.conversions) + 1
+            yield modules[position], block
+
+
+def token_rows(features: Tensor, layout: str) -> Tensor:
+    """Features in a layout, (B, C, H, W) or (B, N, C), as (B x places, C): a row for every place of every image."""
+    return (features.movedim(1, -1) if layout == "map" else features).flatten(0, -2)
 
 
 def set_drop_path(model: nn.Module, rate: float) -> None:

@@ -8,8 +8,13 @@ from pathlib import Path
 
 from gas.architecture import Architecture
 from gas.costs import LatencyTable, Profile, cost, memory, profile_path
+from gas.costs.pieces import pieces
 from gas.evaluation import Constraint
+from gas.plan import plan
 from gas.space import SearchSpace
+
+Probes = tuple[Mapping[str, float], ...]
+"""What probing found: see `Evaluation`."""
 
 PREDICTED = "latency_ms_predicted"
 ROUNDING = 1e-9  # a sum added up in another order may differ by this share
@@ -46,6 +51,23 @@ class Pricing:
     def interval(self) -> tuple[float, float] | None:
         """Ends of the 90% interval of a predicted latency, as shares of it; None where there is no profile."""
         return None if self.profile is None else (self.profile.correction.low, self.profile.correction.high)
+
+    def block_ms(self, architecture: Architecture) -> list[float]:
+        """Predicted latency of each block of `plan(architecture).blocks`, ms; empty where latency is not priced."""
+        blocks = plan(architecture).blocks
+        if self.profile is not None:
+            return [self.profile.price(placed.spec, placed.came) for placed in blocks]
+        if self.table is None:
+            return []
+        return [sum(self.table.ms(piece) for piece in pieces(placed.spec, placed.came)) for placed in blocks]
+
+    def with_latency(self, probes: Probes, architecture: Architecture) -> Probes:
+        """Readings per block with `latency_share` among them: the share of the blocks' predicted latency."""
+        parts = self.block_ms(architecture) if probes else []
+        if not parts or not sum(parts) > 0:
+            return probes
+        total = sum(parts)
+        return tuple({**r, "latency_share": ms / total} for r, ms in zip(probes, parts, strict=True))
 
     def exact(self, architecture: Architecture) -> dict[str, float]:
         """macs, params and, where it is asked for, memory."""

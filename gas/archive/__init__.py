@@ -1,6 +1,7 @@
 """The archive of a run: what was asked and told, durable, and the pandas frames that are views of it."""
 
+from gas.archive.files import FILE
 from gas.archive.frames import Setting, front_of
-from gas.archive.store import FILE, Archive
+from gas.archive.store import Archive
 
 __all__ = ["FILE", "Archive", "Setting", "front_of"]

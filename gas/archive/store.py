@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gas.architecture import Architecture
-from gas.archive import frames
+from gas.archive import files, frames
 from gas.archive.frames import Setting, Told
 from gas.errors import GasError, RunError, describe, nearest
 from gas.evaluation import Candidate, Constraint, Evaluation, Objective, Status
@@ -25,22 +24,7 @@ from gas.evaluation import Candidate, Constraint, Evaluation, Objective, Status
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = "archive.sqlite"
-VERSION = 1
-APPLICATION = 0x67617321  # in the header of the file: tells an archive from any other SQLite file
-
-SCHEMA = {
-    # `seq` is the one order over all kinds of events.
-    "events": "seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, time REAL NOT NULL",
-    "asked": """number INTEGER PRIMARY KEY, seq INTEGER NOT NULL UNIQUE REFERENCES events, id TEXT NOT NULL,
-        architecture TEXT NOT NULL, origin TEXT NOT NULL, decisions TEXT NOT NULL""",
-    "told": """number INTEGER PRIMARY KEY REFERENCES asked, seq INTEGER NOT NULL UNIQUE REFERENCES events,
-        status TEXT NOT NULL, metrics TEXT NOT NULL, reason TEXT NOT NULL, seconds REAL NOT NULL,
-        worker TEXT NOT NULL, fidelity TEXT NOT NULL""",
-    "measurements": """seq INTEGER PRIMARY KEY REFERENCES events, id TEXT NOT NULL, target TEXT NOT NULL,
-        batch INTEGER NOT NULL, threads INTEGER NOT NULL, median_ms REAL NOT NULL, q1_ms REAL NOT NULL,
-        q3_ms REAL NOT NULL, repeats INTEGER NOT NULL, reference TEXT NOT NULL, ratio REAL""",
-}
+WORDS = {dict: "mapping", list: "list of mappings"}
 
 
 class Archive:
@@ -56,6 +40,8 @@ class Archive:
     def __init__(self, file: Path, connection: sqlite3.Connection) -> None:
         self.file = file
         self._connection = connection
+        # A reader may meet an archive from before there were probes.
+        self._probes = "probes" if files.version_of(connection) > 1 else "''"
 
     @classmethod
     def create(cls, path: str | Path) -> Archive:
@@ -64,52 +50,21 @@ class Archive:
         Raises:
             RunError: There is one already, or the folder cannot be written to.
         """
-        file = _file(path)
-        if file.exists():
-            raise RunError(f"{file}: got an archive that exists already; expected none there")
-        # Made under another name and then renamed, so that a kill cannot leave an archive without tables.
-        draft = file.with_name(f"{file.name}.{os.getpid()}")
-        try:
-            with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute(f"PRAGMA application_id = {APPLICATION}")
-                connection.execute(f"PRAGMA user_version = {VERSION}")
-                for table, columns in SCHEMA.items():
-                    connection.execute(f"CREATE TABLE {table} ({columns})")
-            draft.rename(file)
-        except (sqlite3.Error, OSError) as error:
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
-            raise RunError(f"{file}: cannot be made: {error}") from error
+        file = files.file_of(path)
+        files.create(file)
         return cls.open(file)
 
     @classmethod
     def open(cls, path: str | Path, readonly: bool = False) -> Archive:
         """The archive of a run, which another process may be writing to where `readonly`.
 
+        One of an older version of the schema is read as it is, and brought up to date where it is opened for writing.
+
         Raises:
-            RunError: It is missing, damaged (says how), or of another version of the schema.
+            RunError: It is missing, damaged (says how), or of a later version of the schema.
         """
-        file = _file(path)
-        if not file.is_file():
-            raise RunError(f"{file}: got no such file; expected the archive of a run")
-        try:
-            connection = sqlite3.connect(_uri(file, readonly), uri=True, timeout=60, isolation_level=None)
-        except sqlite3.Error as error:
-            raise RunError(f"{file}: cannot be opened: {error}") from error
-        archive = cls(file, connection)
-        try:
-            archive._check()
-            if not readonly:
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("PRAGMA foreign_keys = ON")
-        except sqlite3.Error as error:
-            archive.close()
-            raise archive._damaged(str(error)) from error
-        except RunError:
-            archive.close()
-            raise
-        return archive
+        file = files.file_of(path)
+        return cls(file, files.connect(file, readonly=readonly))
 
     def close(self) -> None:
         """Lets go of the file; a second call does nothing."""
@@ -149,7 +104,8 @@ class Archive:
         """
         number, told = evaluation.candidate.number, evaluation.candidate.architecture.id
         metrics = json.dumps(dict(evaluation.metrics))
-        row = (number, str(evaluation.status), metrics, evaluation.reason, evaluation.seconds, worker, fidelity)
+        probes = json.dumps([dict(block) for block in evaluation.probes]) if evaluation.probes else ""
+        row = (number, str(evaluation.status), metrics, evaluation.reason, evaluation.seconds, worker, fidelity, probes)
         with self._event("told") as seq:
             asked = self._rows("SELECT id FROM asked WHERE number = ?", number)
             if asked != [(told,)]:
@@ -158,8 +114,8 @@ class Archive:
             if self._rows("SELECT 1 FROM told WHERE number = ?", number):
                 raise RunError(f"{self.file}: got a second evaluation of candidate {number}; expected one")
             self._connection.execute(
-                "INSERT INTO told (seq, number, status, metrics, reason, seconds, worker, fidelity)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO told (seq, number, status, metrics, reason, seconds, worker, fidelity, probes)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (seq, *row),
             )
 
@@ -245,6 +201,12 @@ class Archive:
         query = "SELECT id, median_ms FROM measurements WHERE target = ? AND batch = ? AND threads = ? ORDER BY seq"
         return dict(self._rows(query, *setting))
 
+    def probes(self, id: str) -> tuple[dict[str, float], ...]:
+        """What probing a design found, as in `Evaluation`, by its content id; empty where it was not probed."""
+        query = f"SELECT number, {self._probes} FROM told JOIN asked USING (number) WHERE id = ?"
+        found = [(text, number) for number, text in self._rows(query, id) if text]
+        return self._blocks(*found[-1]) if found else ()
+
     def frame(self, latency: Setting | None = None) -> pd.DataFrame:
         """One row per evaluation, in the order told, with typed columns.
 
@@ -286,21 +248,21 @@ class Archive:
         """Candidates by number, in the order asked, and what was told, in that order; each with its place."""
         with self._snapshot():
             asked = self._rows("SELECT seq, number, architecture, origin, decisions FROM asked ORDER BY seq")
-            told = self._rows(
-                "SELECT seq, number, status, metrics, reason, seconds, worker, fidelity FROM told ORDER BY seq"
-            )
+            columns = f"seq, number, status, metrics, reason, seconds, worker, fidelity, {self._probes}"
+            told = self._rows(f"SELECT {columns} FROM told ORDER BY seq")
         candidates = {}
         for seq, number, text, origin, decisions in asked:
             chosen = _tuples(self._json(decisions, "asked", number, "decisions"))
             candidates[number] = seq, Candidate(number, self._architecture(number, text), origin, chosen)
         rows = []
-        for seq, number, status, metrics, reason, seconds, worker, fidelity in told:
+        for seq, number, status, metrics, reason, seconds, worker, fidelity, probes in told:
             if number not in candidates:
                 raise self._damaged(f"candidate {number} is in table told and not in table asked")
             if status not in [str(known) for known in Status]:
                 raise self._damaged(f"table told, candidate {number}: status is {status!r}")
             values = self._json(metrics, "told", number, "metrics")
-            evaluation = Evaluation(candidates[number][1], Status(status), values, reason, seconds)
+            found = self._blocks(probes, number)
+            evaluation = Evaluation(candidates[number][1], Status(status), values, reason, seconds, found)
             rows.append((seq, Told(evaluation, worker, fidelity)))
         return candidates, rows
 
@@ -311,13 +273,16 @@ class Archive:
         except GasError as error:
             raise self._damaged(f"table asked, candidate {number}: architecture: {error}") from error
 
-    def _json(self, text: str, table: str, number: int, column: str) -> dict[str, Any]:
+    def _blocks(self, text: str, number: int) -> tuple[dict[str, float], ...]:
+        return tuple(self._json(text, "told", number, "probes", list)) if text else ()
+
+    def _json(self, text: str, table: str, number: int, column: str, kind: type = dict) -> Any:
         try:
             value = json.loads(text)
         except (TypeError, ValueError) as error:
             raise self._damaged(f"table {table}, candidate {number}: {column} is no JSON: {error}") from error
-        if not isinstance(value, dict):
-            raise self._damaged(f"table {table}, candidate {number}: {column} is no mapping")
+        if not isinstance(value, kind) or (kind is list and not all(isinstance(v, dict) for v in value)):
+            raise self._damaged(f"table {table}, candidate {number}: {column} is no {WORDS[kind]}")
         return value
 
     def _rows(self, query: str, *values: Any) -> list[tuple]:
@@ -354,36 +319,8 @@ class Archive:
         except sqlite3.Error as error:
             raise RunError(f"{self.file}: cannot be written: {error}") from error
 
-    def _check(self) -> None:
-        """RunError unless this is a sound archive of this version."""
-        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if application != APPLICATION:
-            raise self._damaged("it is no archive, but another program's database or an empty file")
-        if version != VERSION:
-            raise RunError(f"{self.file}: got schema version {version}; expected {VERSION} (made by another gas)")
-        tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if missing := sorted(set(SCHEMA) - tables):
-            raise self._damaged(f"table {', '.join(missing)} is missing")
-        (verdict,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise self._damaged(verdict)
-
     def _damaged(self, how: str) -> RunError:
-        return RunError(f"{self.file}: damaged: {' '.join(how.split())}")
-
-
-def _file(path: str | Path) -> Path:
-    path = Path(path)
-    return path / FILE if path.is_dir() else path
-
-
-def _uri(file: Path, readonly: bool) -> str:
-    if not readonly:
-        return f"{file.resolve().as_uri()}?mode=rw"
-    # A reader of a write-ahead log makes a small file beside it. Where it may not, and no log is there, nobody writes.
-    lone = not os.access(file.parent, os.W_OK) and not file.with_name(f"{file.name}-wal").exists()
-    return f"{file.resolve().as_uri()}?{'immutable=1' if lone else 'mode=ro'}"
+        return files.damaged(self.file, how)
 
 
 def _tuples(value: Any) -> Any:

@@ -37,6 +37,7 @@ class Work:
         limit_s: Time limit per candidate, all proxies together, seconds.
         memory_mib: Address space that scoring a candidate may add to its worker, MiB; None for no limit. Linux only.
         modules: Modules that a worker imports first: those that register proxies from outside gas.
+        probes: Names of the readings that are taken of every design once it is scored.
 
     Raises:
         SettingError: A limit that is not above 0.
@@ -46,6 +47,7 @@ class Work:
     limit_s: float = math.inf
     memory_mib: int | None = None
     modules: tuple[str, ...] = ()
+    probes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, value in (("limit_s", self.limit_s), ("memory_mib", self.memory_mib)):
@@ -63,6 +65,8 @@ class Outcome:
         reason: Why it failed, in one line; empty where it did not.
         seconds: Worker time spent on it.
         worker: Where it ran: `host:process`.
+        probes: What probing found, as in `Evaluation`; empty where it failed, or no probes were asked for.
+        note: Why there are no probes although they were asked for, in one line; empty otherwise.
     """
 
     number: int
@@ -70,6 +74,8 @@ class Outcome:
     reason: str = ""
     seconds: float = 0.0
     worker: str = ""
+    probes: tuple[dict[str, float], ...] = ()
+    note: str = ""
 
 
 Prepared = Sequence[tuple["Proxy", int]]
@@ -82,13 +88,16 @@ def prepare(work: Work) -> Prepared:
     Every design is scored with one seed, the proxy's own, so that they meet the same images in the same order.
 
     Raises:
-        GasError: A proxy, setting or data source that does not exist; any other trouble comes as a SettingError.
+        GasError: A proxy, probe, setting or data source that does not exist; any other trouble comes as a SettingError.
     """
+    from gas.probes import PROBES
     from gas.proxies.base import create
 
     try:
         for module in work.modules:
             importlib.import_module(module)
+        for name in work.probes:
+            PROBES.get(name)
         made = [(create(name, settings), settings.get("seed", 0)) for name, settings in work.proxies]
         for proxy, _ in made:
             proxy.prepare()
@@ -106,6 +115,7 @@ def run_work(
     *,
     limit_s: float = math.inf,
     memory_mib: int | None = None,
+    probes: Sequence[str] = (),
 ) -> Outcome:
     """Scores one candidate; whatever goes wrong inside is the outcome's reason and is never raised.
 
@@ -115,24 +125,51 @@ def run_work(
         architecture: Its canonical JSON.
         limit_s: Time limit, seconds.
         memory_mib: See `Work`.
+        probes: Readings to take once it is scored; where that fails, the scores stand all the same.
     """
     begin = time.monotonic()
     deadline = begin + limit_s
     metrics: dict[str, float] = {}
-    reason = ""
+    found: tuple[dict[str, float], ...] = ()
+    trained: list[tuple[Any, ...]] = []
+    reason = note = ""
     try:
         design = Architecture.from_json(architecture)
         with memory_limit(memory_mib):
             for proxy, seed in proxies:
+                if probes:
+                    proxy.inspect = lambda *seen: trained.append(seen)
                 scores = proxy.score(design, seed=seed, deadline=None if deadline == math.inf else deadline)
                 metrics.update(_finite(scores, metrics))
+            if probes:
+                seed = proxies[0][1] if proxies else 0
+                found, note = _probed(design, probes, seed, deadline, trained.pop() if trained else None)
     except OutOfTime:
         reason = over_time(limit_s)
     except TimeoutError as error:
         reason = f"{over_time(limit_s)}: {reason_of(error)}" if time.monotonic() > deadline else reason_of(error)
     except (Exception, SystemExit) as error:
         reason = reason_of(error)
-    return Outcome(number, {} if reason else metrics, reason, time.monotonic() - begin, worker_name())
+    spent = time.monotonic() - begin
+    if reason:
+        return Outcome(number, {}, reason, spent, worker_name())
+    return Outcome(number, metrics, "", spent, worker_name(), found, note)
+
+
+def _probed(
+    design: Architecture, names: Sequence[str], seed: int, deadline: float, trained: tuple[Any, ...] | None
+) -> tuple[tuple[dict[str, float], ...], str]:
+    """Readings per block and nothing, or none and why; of the trained network where there is one."""
+    from gas.probes import Subject, probe
+
+    try:
+        limit = None if deadline == math.inf else deadline
+        subject = None if trained is None else Subject(*trained)
+        return probe(design, seed=seed, names=names, deadline=limit, subject=subject), ""
+    except OutOfTime:
+        return (), "not probed: out of time"
+    except Exception as error:
+        return (), f"not probed: {reason_of(error)}"
 
 
 def _finite(scores: dict[str, float], known: dict[str, float]) -> dict[str, float]:

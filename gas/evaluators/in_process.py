@@ -65,6 +65,7 @@ class InProcess(Evaluator):
                     candidate.architecture.to_json(),
                     limit_s=limit,
                     memory_mib=self.work.memory_mib,
+                    probes=self.work.probes,
                 )
         except OutOfTime:  # between the end of the work and the end of the timer
             outcome = Outcome(candidate.number, {}, over_time(limit), limit + GRACE_S, worker_name())

@@ -68,7 +68,8 @@ class Worker:
     def score(self, number: int, architecture: str) -> Outcome:
         """See `run_work`."""
         work = self._work
-        return run_work(self._proxies, number, architecture, limit_s=work.limit_s, memory_mib=work.memory_mib)
+        limits = {"limit_s": work.limit_s, "memory_mib": work.memory_mib}
+        return run_work(self._proxies, number, architecture, **limits, probes=work.probes)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -49,6 +49,27 @@ def design_rows(architecture: Architecture) -> list[dict[str, Any]]:
                 "macs_share": cost.macs / total if total else 0.0,
             }
         )
+    return rows
+
+
+def probe_rows(architecture: Architecture, probes: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
+    """One row per block and per entry that has a module: `block` (its number, empty for entries), `stage`, `path`,
+    `pattern`, `options` (words), `dim` (that goes out), and its readings by name.
+
+    Args:
+        architecture: The design.
+        probes: Its readings, as in `Evaluation`.
+
+    Raises:
+        ValueError: They are not as many as the design has blocks.
+    """
+    rows, number = [], 0
+    for placed, readings in zip(plan(architecture).blocks, probes, strict=True):
+        is_block = placed.pattern.kind == "block"
+        row = {"block": str(number) if is_block else "", "stage": placed.stage, "path": placed.path}
+        row |= {"pattern": placed.pattern.name, "options": words(placed), "dim": placed.after.dim}
+        rows.append(row | {name: value for name, value in readings.items() if name != "stage"})
+        number += is_block
     return rows
 
 

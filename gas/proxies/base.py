@@ -10,10 +10,12 @@ from typing import Annotated, Any, ClassVar
 
 import pydantic
 from pydantic import Field
+from torch import Tensor
 
 from gas.architecture import Architecture
 from gas.data import ImageData, load
 from gas.errors import SettingError, describe
+from gas.model import Network
 from gas.registry import Registry
 
 
@@ -69,7 +71,12 @@ class Proxy(ABC):
         needs_training: True where a design is trained, on images, for the score.
         default_fidelity: What it runs at unless told otherwise.
         default_data: What it runs on unless told otherwise.
+        accuracy: Metric that is the share of held-out images put right, 0 to 1; empty where it tells none.
         fidelity_on: Per data source, fields of the default fidelity that differ on it.
+
+    Attributes:
+        inspect: Where not None: a proxy that trains a design calls it with the trained network in evaluation mode, the
+            reduced design that it was built from, and images that it was not trained on.
     """
 
     name: ClassVar[str] = ""
@@ -77,7 +84,9 @@ class Proxy(ABC):
     needs_training: ClassVar[bool] = False
     default_fidelity: ClassVar[Fidelity] = Fidelity()
     default_data: ClassVar[str] = "digits"
+    accuracy: ClassVar[str] = ""
     fidelity_on: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    inspect: Callable[[Network, Architecture, Tensor], None] | None = None
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ class Blend(Proxy):
     """
 
     needs_training = True
+    accuracy = "blend_accuracy"
     default_fidelity = ShortTraining.default_fidelity.model_copy(update={"seeds": 3})
     fidelity_on: ClassVar = ShortTraining.fidelity_on
 
@@ -37,6 +38,7 @@ class Blend(Proxy):
         if count <= 0:
             raise ValueError("the blocks give out features that do not vary")
         training = ShortTraining(self.data, self.fidelity, seed=self.seed, images=self.images)
+        training.inspect = self.inspect
         trained = training.score(architecture, seed=seed, deadline=deadline)
         loss = trained[f"{training.name}_loss"]
         return {

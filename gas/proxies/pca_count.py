@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gas.architecture import Architecture
-from gas.model import Network, build
+from gas.model import Network, block_modules, build, token_rows
 from gas.plan import plan
 from gas.proxies.base import Fidelity, Proxy, check_deadline, register
 from gas.proxies.reduce import reduce
@@ -79,27 +79,13 @@ def _watched(network: Network, architecture: Architecture) -> Iterator[list[int]
     counts: list[int] = []
     hooks = []
     try:
-        for module, layout in _blocks(network, architecture):
+        for module, placed in block_modules(network, architecture):
 
-            def count(_: nn.Module, __: tuple, output: Tensor, layout: str = layout) -> None:
-                channels_last = output.movedim(1, -1) if layout == "map" else output
-                counts.append(component_count(channels_last.flatten(0, -2)))
+            def count(_: nn.Module, __: tuple, output: Tensor, layout: str = placed.after.layout) -> None:
+                counts.append(component_count(token_rows(output, layout)))
 
             hooks.append(module.register_forward_hook(count))
         yield counts
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _blocks(network: Network, architecture: Architecture) -> Iterator[tuple[nn.Module, str]]:
-    """Every block's module with the layout that it gives out; the builder's own conversions are passed over."""
-    placed = plan(architecture).blocks
-    for index, stage in enumerate(network.stages):
-        members = [p for p in placed if p.stage == index]
-        parts = sum(len(p.conversions) + 1 for p in members)
-        modules = list(stage.children()) if parts > 1 else [stage]
-        position = -1
-        for block in members:
-            position += len(block.conversions) + 1
-            yield modules[position], block.after.layout

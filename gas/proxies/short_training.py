@@ -37,6 +37,7 @@ class ShortTraining(Proxy):
     """
 
     needs_training = True
+    accuracy = "short_training"
     default_data = "digits"
     default_fidelity = Fidelity(resolution=32, width=0.25, images=8192, validation=1024, classes=16)
     fidelity_on: ClassVar = {"digits": {"noise": 1.0}}  # without noise every design reads nearly all of them
@@ -53,6 +54,8 @@ class ShortTraining(Proxy):
             torch.manual_seed(seed)
             train_loss = train(network, data, recipe, seed=seed, deadline=deadline)
         accuracy, loss = validate(network, data, deadline=deadline)
+        if self.inspect is not None:
+            self.inspect(network, small, data.val_images)
         return {self.name: accuracy, f"{self.name}_loss": loss, f"{self.name}_train_loss": train_loss}
 
 

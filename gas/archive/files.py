@@ -1,0 +1,130 @@
+"""The SQLite file of an archive: its tables, how it is made and opened, and whether it is sound."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+from gas.errors import RunError
+
+FILE = "archive.sqlite"
+VERSION = 2  # 1 lacks the column of probes
+APPLICATION = 0x67617321  # in the header of the file: tells an archive from any other SQLite file
+
+SCHEMA = {
+    # `seq` is the one order over all kinds of events.
+    "events": "seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, time REAL NOT NULL",
+    "asked": """number INTEGER PRIMARY KEY, seq INTEGER NOT NULL UNIQUE REFERENCES events, id TEXT NOT NULL,
+        architecture TEXT NOT NULL, origin TEXT NOT NULL, decisions TEXT NOT NULL""",
+    "told": """number INTEGER PRIMARY KEY REFERENCES asked, seq INTEGER NOT NULL UNIQUE REFERENCES events,
+        status TEXT NOT NULL, metrics TEXT NOT NULL, reason TEXT NOT NULL, seconds REAL NOT NULL,
+        worker TEXT NOT NULL, fidelity TEXT NOT NULL, probes TEXT NOT NULL DEFAULT ''""",
+    "measurements": """seq INTEGER PRIMARY KEY REFERENCES events, id TEXT NOT NULL, target TEXT NOT NULL,
+        batch INTEGER NOT NULL, threads INTEGER NOT NULL, median_ms REAL NOT NULL, q1_ms REAL NOT NULL,
+        q3_ms REAL NOT NULL, repeats INTEGER NOT NULL, reference TEXT NOT NULL, ratio REAL""",
+}
+
+
+def file_of(path: str | Path) -> Path:
+    """The file that a path means, which is that file or its folder."""
+    path = Path(path)
+    return path / FILE if path.is_dir() else path
+
+
+def create(file: Path) -> None:
+    """Makes a file with empty tables; RunError where there is one, or it cannot be written."""
+    if file.exists():
+        raise RunError(f"{file}: got an archive that exists already; expected none there")
+    # Made under another name and then renamed, so that a kill cannot leave an archive without tables.
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+            for table, columns in SCHEMA.items():
+                connection.execute(f"CREATE TABLE {table} ({columns})")
+        draft.rename(file)
+    except (sqlite3.Error, OSError) as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise RunError(f"{file}: cannot be made: {error}") from error
+
+
+def connect(file: Path, *, readonly: bool) -> sqlite3.Connection:
+    """A connection to a sound archive, brought up to this version where it is not `readonly`.
+
+    Raises:
+        RunError: It is missing, damaged (says how), or of a later version of the schema.
+    """
+    if not file.is_file():
+        raise RunError(f"{file}: got no such file; expected the archive of a run")
+    try:
+        connection = sqlite3.connect(_uri(file, readonly), uri=True, timeout=60, isolation_level=None)
+    except sqlite3.Error as error:
+        raise RunError(f"{file}: cannot be opened: {error}") from error
+    try:
+        _check(file, connection)
+        if not readonly:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _bring_up(connection)
+    except sqlite3.Error as error:
+        connection.close()
+        raise damaged(file, str(error)) from error
+    except RunError:
+        connection.close()
+        raise
+    return connection
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Version of the schema."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return version
+
+
+def damaged(file: Path, how: str) -> RunError:
+    """The error of an archive that is not as it was written."""
+    return RunError(f"{file}: damaged: {' '.join(how.split())}")
+
+
+def _check(file: Path, connection: sqlite3.Connection) -> None:
+    """RunError unless this is a sound archive of this version or one before it."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    version = version_of(connection)
+    if application != APPLICATION:
+        raise damaged(file, "it is no archive, but another program's database or an empty file")
+    if not 1 <= version <= VERSION:
+        raise RunError(f"{file}: got schema version {version}; expected 1 to {VERSION} (made by another gas)")
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if missing := sorted(set(SCHEMA) - tables):
+        raise damaged(file, f"table {', '.join(missing)} is missing")
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise damaged(file, verdict)
+
+
+def _bring_up(connection: sqlite3.Connection) -> None:
+    """Adds what an older version lacks, all of it or nothing."""
+    if version_of(connection) == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if version_of(connection) < VERSION:  # another process may have been here meanwhile
+            connection.execute("ALTER TABLE told ADD COLUMN probes TEXT NOT NULL DEFAULT ''")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _uri(file: Path, readonly: bool) -> str:
+    if not readonly:
+        return f"{file.resolve().as_uri()}?mode=rw"
+    # A reader of a write-ahead log makes a small file beside it. Where it may not, and no log is there, nobody writes.
+    lone = not os.access(file.parent, os.W_OK) and not file.with_name(f"{file.name}-wal").exists()
+    return f"{file.resolve().as_uri()}?{'immutable=1' if lone else 'mode=ro'}"
