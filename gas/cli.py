@@ -15,8 +15,11 @@ from gas.errors import GasError, SettingError, UnknownNameError, describe, neare
 
 if TYPE_CHECKING:
     from gas.architecture import Architecture
+    from gas.run import Run
 
 INTERRUPTED = 130  # as the shell has it for SIGINT
+# What the registry and Settings say, for the help, which shall not load them; a test holds them equal.
+GENERATORS, GENERATOR = ("random", "evolution", "tpe", "nsga2", "inquisitor"), "inquisitor"
 
 
 class Commands(click.Group):
@@ -64,8 +67,10 @@ how_csv = click.option("--csv", "how", flag_value="csv", help="Print CSV.")
 @click.option("--time", "time_limit", help="Wall time in all, such as 90s, 10m, 2h, or none [default: 5m].")
 @click.option("--workers", type=int, help="Evaluations at once [default: one per core]. 1: in this process.")
 @click.option("--seed", type=int, help="Seed of all that is drawn [default: 0].")
-@click.option("--generator", help="How designs are proposed: random, evolution, tpe, nsga2 [default: evolution].")
+@click.option("--generator", help=f"How designs are proposed: {', '.join(GENERATORS)} [default: {GENERATOR}].")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator.")
+@click.option("--utility", metavar="U", help='What to maximise instead: netscore, or as in "proxy - 2 * log10(macs)".')
+@click.option("--from", "prototypes", multiple=True, metavar="DESIGN", help="A design to start from; RUN:ID in a run.")
 @click.option("--proxy", help="What stands in for accuracy [default: blend].")
 @click.option("--data", help="The proxy's images: digits, procedural, or a folder [default: the proxy's own].")
 @click.option("--fidelity", "fidelity", multiple=True, metavar="NAME=VALUE", help="A field of the proxy's fidelity.")
@@ -86,7 +91,7 @@ def search(**given: Any) -> None:
     """Search a space for the Pareto front of its designs.
 
     Proposes designs within the constraints and scores them with a proxy, then measures the front and names the chosen
-    design. Ctrl-C leaves a run that --resume continues.
+    design. With --utility the one design that is best by it. Ctrl-C leaves a run that --resume continues.
     """
     from gas.commands import run_search
 
@@ -158,14 +163,24 @@ def front(run: str, how: str | None, plot: str | None, everything: bool) -> None
 
 @cli.command()
 @click.argument("design", nargs=-1, required=True)
+@click.option("--probes", is_flag=True, help="Print what probing the built design finds.")
 @how_json
 @how_csv
-def show(design: tuple[str, ...], how: str | None) -> None:
-    """Print a DESIGN block by block with its costs."""
+def show(design: tuple[str, ...], probes: bool, how: str | None) -> None:
+    """Print a DESIGN block by block with its costs.
+
+    With --probes instead what its blocks do with images (saliency, effective rank, similarity, attention entropy) and
+    what they cost, and by stage where capacity is wasted and where it is short: as found when a run evaluated the
+    design, or else now, with random weights.
+    """
     from gas.commands import block_rows
     from gas.report.designs import show_design
+    from gas.report.probes import show_probes
     from gas.report.tables import show as show_table
 
+    if probes:
+        show_probes(_meant(design), how=how or "text")
+        return
     designs = designs_of(design)
     if how:
         show_table(block_rows(designs), how=how)
@@ -262,6 +277,11 @@ def export(design: tuple[str, ...], out: str, name: str | None, overwrite: bool,
 
 def designs_of(words: Sequence[str]) -> list[Architecture]:
     """The designs that words on the command line mean: names and files, and pairs of a run and an id."""
+    return [design for design, _ in _meant(words)]
+
+
+def _meant(words: Sequence[str]) -> list[tuple[Architecture, Run | None]]:
+    """The designs that words mean, each with the run that it is of."""
     from pathlib import Path
 
     from gas.run import open_run
@@ -271,12 +291,12 @@ def designs_of(words: Sequence[str]) -> list[Architecture]:
     while rest:
         word = rest.pop(0)
         if not Path(word).is_dir():
-            found.append(load(word))
+            found.append((load(word), None))
             continue
         run = open_run(word)
         if not rest:
             raise SettingError(f"{word}: got a run alone; expected an id behind it, such as {word} best")
-        found.append(run.architecture(rest.pop(0)))
+        found.append((run.architecture(rest.pop(0)), run))
     return found
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gas.architecture import Architecture
 from gas.errors import GasError, SettingError, describe
+from gas.evaluation import Objective
 from gas.report.agreement import latency_notes, plot_latency
 from gas.report.designs import compare_columns, compare_rows
 from gas.report.progress import SearchProgress
@@ -65,12 +66,15 @@ def draw_front(run: Run, path: str | Path) -> Path:
     """Draws the run's front beside its reference designs."""
     from gas.report.figures import plot_front
 
-    frame, front = run.frame(), run.front()
+    objectives = run.objectives
+    if len(objectives) == 1:  # what the one objective costs
+        objectives += (Objective("params" if objectives[0].metric == "macs" else "macs"),)
+    frame, front = run.frame(), run.front(objectives)
     chosen, _ = run.choice()
     return plot_front(
         frame,
         front,
-        run.objectives,
+        objectives,
         path=path,
         references=[{"name": name, **metrics} for name, (_, metrics) in run.references.items() if metrics],
         constraints=run.bounds,
@@ -81,7 +85,8 @@ def draw_front(run: Run, path: str | Path) -> Path:
 
 def front_columns(run: Run, rows: pd.DataFrame) -> list[Column]:
     """The columns of a front worth printing: what was searched for, costs, measurements."""
-    wanted = ["id", "number", "status", "reason", *(o.metric for o in run.objectives), "macs", "params"]
+    wanted = ["id", "number", "status", "reason", *(o.metric for o in run.objectives)]
+    wanted += [*(run.utility.metrics if run.utility else ()), *(c.metric for c in run.requirements), "macs", "params"]
     wanted += ["memory_mib", "latency_ms_predicted", "latency_ms", "latency_ratio", "verified", "origin"]
     if "verified" in rows:  # a front: every row is ok
         wanted = [name for name in wanted if name not in ("status", "reason")]
@@ -293,13 +298,16 @@ def _print_result(run: Run, ended: str, seconds: float) -> None:
     quoted = shlex.quote(str(run.path))
     if front.empty:
         why_none = "".join(f"; {text}" for text in _unmet(run, frame))
-        raise GasError(f"{run.path}: no design was evaluated with success{why_none}; see: gas front {quoted} --all")
+        some = (frame["status"] == "ok").any()
+        what = "no design meets every constraint as measured" if some else "no design was evaluated with success"
+        raise GasError(f"{run.path}: {what}{why_none}; see: gas front {quoted} --all")
     more = f"; the first {FRONT_ROWS} of {len(front)}" if len(front) > FRONT_ROWS else ""
     unsaid = {"origin"} | (set() if run.measured_constraints else {"verified"})
     columns = [c for c in front_columns(run, front) if c.key not in unsaid]
     print()
     notes = _agreement(run, frame) + latency_notes(frame, run.latency_interval, run.reference_ms)
-    show(front.head(FRONT_ROWS), columns, title=f"Pareto front{more}", notes=notes)
+    title = "Pareto front" if len(run.objectives) > 1 else f"Best {run.objectives[0].metric}"
+    show(front.head(FRONT_ROWS), columns, title=f"{title}{more}", notes=notes)
     chosen, reason = run.choice()
     rows = _comparison(run, chosen)
     print()
@@ -317,7 +325,7 @@ def _print_result(run: Run, ended: str, seconds: float) -> None:
 def _unmet(run: Run, frame: pd.DataFrame) -> list[str]:
     """The bounds that no candidate met, each with the value that came nearest."""
     told = []
-    for bound in run.bounds:
+    for bound in dict.fromkeys((*run.bounds, *run.measured_constraints)):
         values = frame[bound.metric].dropna().astype(float).tolist() if bound.metric in frame else []
         if values and all(bound.violation(value) > 0 for value in values):
             nearest = min(values, key=bound.violation)
@@ -339,8 +347,8 @@ def _comparison(run: Run, chosen: Architecture) -> list[dict[str, Any]]:
         row = {"name": name, "params": exact.params, "macs": exact.macs}
         row |= {"memory_mib": metrics["memory_mib"]} if "memory_mib" in metrics else {}
         row |= {"latency_ms": latencies[design.id]} if design.id in latencies else {}
-        proxy = run.settings.proxy
-        rows.append(row | ({proxy: float(metrics[proxy])} if proxy in metrics else {}))
+        told = [o.metric for o in run.objectives if run.utility] + [run.settings.proxy]
+        rows.append(row | {name: float(metrics[name]) for name in told if name in metrics})
     return compare_rows(rows[0], rows[1:])
 
 
@@ -364,8 +372,8 @@ def _written(run: Run) -> list[Path]:
         print(f"no figure: {error}", file=sys.stderr)
     told = {"reference_ms": run.reference_ms, "title": run.latency_words}
     plot_latency(run.frame(), run.latency_interval, run.path / "latency.png", **told)
-    files = ("archive.sqlite", "front.csv", "front.png", "latency.png", "log.txt", "profile.json", "references.json")
-    files += ("run.json", "space.yaml")
+    files = ("archive.sqlite", "front.csv", "front.png", "latency.png", "log.txt", "profile.json")
+    files += ("prototypes.json", "references.json", "run.json", "space.yaml")
     return [run.path / name for name in files if (run.path / name).exists()]
 
 

@@ -1,10 +1,13 @@
-"""What a run writes beside its archive: files that are whole or not there, the log, the versions in use."""
+"""What a run writes beside its archive: files that are whole or not there, the log, the versions; and its folder."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from gas.errors import RunError
 
@@ -26,6 +29,37 @@ class Log:
                 stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
         except OSError as error:
             raise RunError(f"{self.file}: cannot be written to: {error.strerror}") from error
+
+
+def check_free(out: Path, beginning: Sequence[str]) -> None:
+    """RunError unless a run can begin in a folder: nothing is there, or what a beginning that was cut off leaves.
+
+    Args:
+        out: The folder; need not exist.
+        beginning: How the names of files begin that a cut-off beginning leaves.
+    """
+    folder = next(f for f in (out, *out.absolute().parents) if f.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise RunError(f"{out}: cannot be written to: {folder} is not a folder that you may write to")
+    if folder == out and not all(file.name.startswith(tuple(beginning)) for file in folder.iterdir()):
+        raise RunError(f"{out}: got a folder that is no run and not empty; expected a new directory")
+
+
+def take_lock(out: Path) -> IO[str]:
+    """The lock on a run's folder, which is made where there is none; closing it lets go. RunError where it is held."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        held = (out / "lock").open("w")
+    except OSError as error:
+        raise RunError(f"{out}: cannot be written to: {error.strerror}") from error
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        held.close()
+        if isinstance(error, BlockingIOError):
+            raise RunError(f"{out}: another search is writing to this run") from error
+        raise RunError(f"{out}: cannot be written to: {error.strerror}") from error
+    return held
 
 
 def versions() -> dict[str, str]:

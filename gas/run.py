@@ -7,6 +7,7 @@ archive.sqlite    every candidate, evaluation and measurement
 log.txt           what happened when, for people
 front.csv         the front at the end, for people; `Run.front()` is the truth
 profile.json      what latency was predicted from, where that was a profile
+prototypes.json   the designs that the search started from, where there were any
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from gas.errors import GasError, RunError, describe, nearest
 from gas.evaluation import Constraint, Objective
 from gas.settings import Settings
 from gas.space import SearchSpace, load, space_from_text
+from gas.utility import Utility
 from gas.verify import unrefuted_front
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
+PROTOTYPES = "prototypes.json"
 RULES = {
     "best": "the highest {metric} on the front among designs that meet every constraint as measured",
     "knee": "the knee of the front: the least sum of objectives, each scaled to the front's range",
@@ -56,7 +59,7 @@ class Run:
             raise RunError(f"{file}: {describe(self.record.get('format'), f'format {FORMAT}')}")
         with _damage(file):
             _ = [self.record[key] for key in ("space", "against", "proxy", "versions")]
-            _ = self.settings, self.objectives, self.bounds, self.measured_constraints
+            _ = self.settings, self.objectives, self.utility, self.bounds, self.measured_constraints
 
     @cached_property
     def settings(self) -> Settings:
@@ -79,9 +82,20 @@ class Run:
         return tuple(Objective(o["metric"], o["maximise"]) for o in self.record["objectives"])
 
     @property
+    def utility(self) -> Utility | None:
+        """What the objective is worked out from, where it is a utility."""
+        told = self.record.get("utility")
+        return None if told is None else Utility(told["name"], told["text"], tuple(told["metrics"]))
+
+    @property
     def measured_constraints(self) -> tuple[Constraint, ...]:
-        """The bounds that a measurement decides (latency)."""
+        """The bounds that an evaluation or a measurement decides: on the score, and on latency."""
         return _constraints(self.record["measured"])
+
+    @property
+    def requirements(self) -> tuple[Constraint, ...]:
+        """Of these, those on the score."""
+        return tuple(c for c in self.measured_constraints if c.metric == self.settings.proxy)
 
     @property
     def bounds(self) -> tuple[Constraint, ...]:
@@ -112,6 +126,16 @@ class Run:
         listed = _read_json(file)
         with _damage(file):
             return {n: (Architecture.from_dict(r["design"], n), r["metrics"]) for n, r in listed.items()}
+
+    @property
+    def prototypes(self) -> dict[str, Architecture]:
+        """Name -> design that the search started from."""
+        if not self.settings.prototypes:
+            return {}
+        file = self.path / PROTOTYPES
+        listed = _read_json(file)
+        with _damage(file):
+            return {name: Architecture.from_dict(design, name) for name, design in listed.items()}
 
     def frame(self) -> pd.DataFrame:
         """Every evaluation: see `Archive.frame`."""
@@ -172,6 +196,24 @@ class Run:
         frame = self.frame()
         rows = frame[frame["id"] == architecture.id]
         return rows.iloc[0].dropna().to_dict() if len(rows) else {}
+
+    def probes(self, which: str | int = "best") -> pd.DataFrame:
+        """What probing a design found when it was evaluated: a row per block, the readings in columns.
+
+        Columns: block, stage, path, pattern, options, dim, then the readings in order (missing where a block has none
+        of that kind). No rows where the run's generator asked for no probes.
+
+        Args:
+            which: Content id, candidate number, `best` or `knee`.
+        """
+        import pandas as pd
+
+        from gas.exports.rows import probe_rows
+
+        design = self.architecture(which)
+        with Archive.open(self.path, readonly=True) as archive:
+            found = archive.probes(design.id)
+        return pd.DataFrame(probe_rows(design, found) if found else [])
 
     def measured_latencies(self) -> dict[str, float]:
         """Content id -> measured latency in ms, at the run's target, batch and threads; references included."""

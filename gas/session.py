@@ -6,10 +6,9 @@ Ctrl-C, an error, SIGKILL), what was evaluated is in the archive, and a session 
 
 from __future__ import annotations
 
-import fcntl
+import dataclasses
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,30 +16,28 @@ from typing import IO, Any
 
 from gas.architecture import Architecture
 from gas.archive import FILE, Archive
-from gas.costs import LatencyTable, Profile, memory
+from gas.costs import LatencyTable
 from gas.costs.targets import create as create_target
 from gas.errors import RunError, SettingError
-from gas.evaluation import Constraint, Objective, Status
+from gas.evaluation import Constraint, Status
 from gas.evaluators import Evaluator, Work
 from gas.evaluators import create as create_evaluator
-from gas.generators import create as create_generator
+from gas.goals import Goals
 from gas.loop import Loop, Progress, fidelity_json, reference_point
-from gas.pricing import Pricing, find_profile
-from gas.proxies import PROXIES
+from gas.parts import bounds_of, check_budget, fidelity_of, generator_of, profile_of
+from gas.pricing import PREDICTED, Pricing
+from gas.prototypes import find_prototypes, outside
 from gas.proxies import create as create_proxy
-from gas.records import Log, versions, write_whole
-from gas.run import FORMAT, Run
-from gas.settings import Settings
+from gas.records import Log, check_free, take_lock, versions, write_whole
+from gas.run import FORMAT, PROTOTYPES, Run
+from gas.settings import LATENCY, Settings
 from gas.space import SearchSpace, load, load_space
 from gas.verify import Measuring, measure_front, score_references
 
-LATENCY = "latency_ms"
 PROFILE = "profile.json"
-MEMORY = "memory_mib"
 CHANGEABLE = {"budget", "seconds", "workers", "address", "limit_s", "memory_mib"}  # may differ when a run is resumed
-# Designs that are as small as the reduced ones are not made as thin, and a try-out shall end in seconds.
-SMALL = {"width": 0.5}
-BEGINNING = ("lock", "space.yaml", "references.json", PROFILE, "run.json.new", FILE)  # what is there before run.json is
+# What is there before run.json is.
+BEGINNING = ("lock", "space.yaml", "references.json", PROTOTYPES, PROFILE, "run.json.new", FILE)
 
 
 class Session:
@@ -120,10 +117,10 @@ class Session:
             raise RunError(f"{self.out}: got a run that exists already; expected {expected}")
         self._resumed = there
         if there:
-            self._take_lock()
+            self._lock = take_lock(self.out)
             self._reopen(space, settings)
         else:
-            self._check_free()
+            check_free(self.out, BEGINNING)
             self.settings = Settings.of(**dict(settings))
             self.space = load_space(space) if isinstance(space, str | Path) else space
             if self.space is None:
@@ -138,30 +135,14 @@ class Session:
         self._cut_off = self.loop.replay() if there else []
         done = f", {self.loop.progress.done} evaluations done" if there else ""
         self.log(f"{'resumed' if there else 'began'}: {self.space.name}, {self.settings.model_dump_json()}{done}")
+        for name, broken in ({} if there else outside(self.prototypes, self.pricing)).items():
+            self.log(f"prototype {name}: {broken}; the search begins with what is near it and within the bounds")
 
     def _wants_workers(self) -> bool:
         """False for a run that has nothing left to evaluate: resuming it starts no Ray."""
         with Archive.open(self.out, readonly=True) as archive:
             done = sum(e.status in (Status.OK, Status.FAILED) for e in archive.evaluations())
         return done < self.settings.budget or bool(self._unscored())
-
-    def _check_free(self) -> None:
-        """RunError unless a run can begin here: nothing is there, or what a beginning that was cut off leaves."""
-        folder = next(f for f in (self.out, *self.out.absolute().parents) if f.exists())
-        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            raise RunError(f"{self.out}: cannot be written to: {folder} is not a folder that you may write to")
-        if folder == self.out and not all(file.name.startswith(BEGINNING) for file in folder.iterdir()):
-            raise RunError(f"{self.out}: got a folder that is no run and not empty; expected a new directory")
-
-    def _take_lock(self) -> None:
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.out / "lock").open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(f"{self.out}: another search is writing to this run") from error
-        except OSError as error:
-            raise RunError(f"{self.out}: cannot be written to: {error.strerror}") from error
 
     def _reopen(self, space: SearchSpace | str | Path | None, settings: Mapping[str, Any]) -> None:
         """Settings and space of the run that is there; what was given must agree with them."""
@@ -185,65 +166,35 @@ class Session:
 
     def _prepare(self) -> None:
         """Makes what the settings name, before anything is written."""
-        given = self.settings
-        settings = {"data": given.data, "fidelity": self._fidelity(), "seed": given.seed}
+        given, run = self.settings, Run(self.out) if self._resumed else None
+        settings = {"data": given.data, "fidelity": fidelity_of(given, self.space), "seed": given.seed}
         self.proxy = create_proxy(given.proxy, settings)
         if given.data is not None and not self.proxy.needs_training:
             raise SettingError(f"data: got {given.data!r}; expected none, because {given.proxy} reads no images")
-        objectives = self.space.objectives or _default_objectives()
-        self.objectives = tuple(given.objective(o) for o in objectives)
-        spoken = [o.metric for o in objectives] + [c.metric for c in self.space.constraints]
+        self.goals = Goals.of(self.space, given)
+        self.prototypes = run.prototypes if run else find_prototypes(given.prototypes, self.space)
         target = create_target(given.target, batch=given.batch, threads=given.threads)
-        self.table = LatencyTable.on(target) if LATENCY in spoken else None
-        self.pricing = Pricing((), self.table, self._profile(), given.batch if MEMORY in spoken else 0)
+        self.table = LatencyTable.on(target) if self.goals.latency else None
+        profile = profile_of(given, self.space, self.table, self.out / PROFILE if run else None)
+        self.pricing = Pricing((), self.table, profile, given.batch if self.goals.memory else 0)
         self.references = dict(self.space.references)
         self.references |= {name: load(name) for name in given.compare if name not in self.references}
-        self.bounds = self.pricing.constraints = self._recorded_bounds or self._resolved_bounds()
-        space = self.pricing.bounded(self.space)
-        self.generator = create_generator(
-            given.generator, space, self.objectives, given.seed, **given.generator_options
-        )
-
-    def _profile(self) -> Profile | None:
-        """What latency is predicted from; a run keeps to the profile that it began with."""
-        if self.table is None:
-            return None
-        if self._resumed:
-            kept = self.out / PROFILE
-            return Profile.load(kept, self.table, foreign=True) if kept.exists() else None
-        given = self.settings
-        return find_profile(given.profile, self.space, self.table, foreign=given.foreign_profile)
-
-    def _fidelity(self) -> dict[str, Any]:
-        """The fidelity asked for; what is not asked for is cut to the size of the images that the designs are for."""
-        side = max(self.space.resolutions)
-        small = side <= PROXIES.get(self.settings.proxy).default_fidelity.resolution
-        return (SMALL | {"resolution": side} if small else {}) | self.settings.fidelity
-
-    def _resolved_bounds(self) -> tuple[Constraint, ...]:
-        """The bounds that are known before an evaluation, absolute and in recorded names."""
-        bounds = []
-        for constraint in self.space.constraints:
-            if constraint.metric == "proxy" and constraint.of:
-                raise SettingError(f"constraints.proxy.of: got {constraint.of!r}; expected a bound on the score itself")
-            if constraint.metric == "proxy":
-                continue  # it decides on the front, not before the score is known
-            reference = self.references[constraint.of] if constraint.of else None
-            if constraint.metric == MEMORY and reference is not None:
-                constraint = constraint.resolved(memory(reference, self.pricing.memory_batch).mib)
-            if constraint.metric == LATENCY:
-                self._note(f"timing {constraint.of}" if constraint.of else "looking up latencies")
-                constraint = self.pricing.latency_bound(constraint, reference)
-            bounds.append(self.settings.constraint(constraint))
-        return tuple(bounds)
+        self.bounds = self._recorded_bounds or bounds_of(given, self.space, self.references, self.pricing, self._note)
+        self.pricing.constraints = self.bounds
+        self.generator = generator_of(given, self.pricing.bounded(self.space), self.goals, self.prototypes, self.bounds)
+        if run is None:  # what is resumed has lost nothing, however far it shall go
+            check_budget(given, self.generator)
 
     def _begin(self) -> None:
-        self._take_lock()
+        self._lock = take_lock(self.out)
         if (self.out / "run.json").exists():
             raise RunError(f"{self.out}: another search has just begun a run here; expected a new directory")
         try:
             (self.out / "space.yaml").write_text(self.space.document.text, encoding="utf-8")
             self._write_references({})
+            if self.prototypes:
+                listed = {name: design.to_dict() for name, design in self.prototypes.items()}
+                write_whole(self.out / PROTOTYPES, json.dumps(listed, indent=1))
             if self.pricing.profile is not None:
                 self.pricing.profile.save(self.out / PROFILE)
             self.archive = (Archive.open if (self.out / FILE).exists() else Archive.create)(self.out)
@@ -261,22 +212,16 @@ class Session:
             "space_file": self.space.document.file,
             "settings": self.settings.model_dump(mode="json"),
             "proxy": {"name": self.proxy.name, **self.proxy.settings()},
-            "objectives": [{"metric": o.metric, "maximise": o.maximise} for o in self.objectives],
+            "objectives": [{"metric": o.metric, "maximise": o.maximise} for o in self.goals.objectives],
+            "utility": None if self.goals.utility is None else dataclasses.asdict(self.goals.utility),
             "bounds": [_plain(c) for c in self.bounds],
-            "measured": [_plain(c) for c in self._measured_constraints()],
+            "measured": [_plain(c) for c in self.goals.measured],
             "against": self._against(),
             "latency_interval": self.pricing.interval,
             "reference_ms": self.pricing.reference_ms,
             "versions": versions(),
             "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
-
-    def _measured_constraints(self) -> list[Constraint]:
-        """Bounds that only an evaluation or a measurement decides: on the score, and on latency as it was measured
-        (on the ratio where they are relative to a design)."""
-        names = {"proxy": self.proxy.name, LATENCY: LATENCY}
-        bounds = [c for c in self.space.constraints if c.metric in names]
-        return [Constraint("latency_ratio" if c.of else names[c.metric], c.low, c.high) for c in bounds]
 
     def _against(self) -> str:
         """The reference design that latencies are measured beside; empty for none."""
@@ -295,18 +240,21 @@ class Session:
             self.pricing,
             self.evaluator,
             self.archive,
-            self.objectives,
+            self.goals.objectives,
             self.settings.budget,
             deadline,
             fidelity_json(self.proxy.settings()),
-            reference_point(self.objectives, known, greatest),
+            # Where 0 lies on the scale of a utility means nothing, so neither does a volume above it.
+            () if self.goals.utility else reference_point(self.goals.objectives, known, greatest),
             self.watch,
             self.log,
+            self.goals.utility,
         )
 
     def _evaluator(self) -> Evaluator:
         given = self.settings
-        work = Work(((self.proxy.name, self.proxy.settings()),), given.limit_s, given.memory_mib)
+        scored = ((self.proxy.name, self.proxy.settings()),)
+        work = Work(scored, given.limit_s, given.memory_mib, probes=self.generator.probes)
         name = "ray" if given.workers > 1 or given.address else "in_process"
         return create_evaluator(name, work, workers=given.workers, address=given.address or None)
 
@@ -330,9 +278,14 @@ class Session:
         for name, design in self.references.items():
             metrics = dict(scores.get(name, {}))
             if metrics:
-                metrics = {**self.pricing.exact(design), **metrics}
+                metrics = self.goals.with_utility({**self._priced(design), **metrics})
             listed[name] = {"design": design.to_dict(), "metrics": metrics}
         write_whole(self.out / "references.json", json.dumps(listed, indent=1))
+
+    def _priced(self, design: Architecture) -> dict[str, float]:
+        """What a reference design costs; its latency as predicted only where a utility reads it."""
+        reads = self.goals.utility is not None and PREDICTED in self.goals.utility.metrics
+        return self.pricing.metrics(design) if reads else self.pricing.exact(design)
 
     def _measure(self) -> None:
         if self.table is None:
@@ -345,8 +298,8 @@ class Session:
         self._note("measuring the front")
         measure_front(
             self.archive,
-            self.objectives,
-            tuple(self._measured_constraints()),
+            self.goals.objectives,
+            self.goals.measured,
             Measuring(given.target, given.batch, given.threads, 1.2, of, reference),
             also=alike,
             deadline=self.began + given.seconds if given.seconds else math.inf,
@@ -387,10 +340,6 @@ def search(
 def _plain(constraint: Constraint) -> dict[str, str]:
     """As run.json has it; infinity as text, because JSON has none."""
     return {"metric": constraint.metric, "low": str(constraint.low), "high": str(constraint.high)}
-
-
-def _default_objectives() -> tuple[Objective, ...]:
-    return Objective("proxy", maximise=True), Objective("macs")
 
 
 def _said(space: SearchSpace) -> tuple:

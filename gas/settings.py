@@ -14,6 +14,8 @@ from gas.evaluation import Constraint, Objective
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+PROXY, LATENCY, MEMORY = "proxy", "latency_ms", "memory_mib"
+"""Metrics of which a space speaks, beside macs and params."""
 _DURATION = re.compile(r"(\d+\.?\d*)\s*(s|m|h|d)?")
 _SECONDS = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -41,11 +43,14 @@ class Settings(pydantic.BaseModel):
         limit_s: Time limit of one evaluation.
         memory_mib: Memory limit of one evaluation, which is no bound on a design; None for none.
         compare: Designs that the chosen one is shown beside.
+        utility: What to make large in place of the space's objectives: an expression over metrics (see gas.utility);
+            empty for those objectives.
+        prototypes: Designs to start from: names of the zoo, files, or RUN:ID.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    generator: str = "evolution"
+    generator: str = "inquisitor"
     generator_options: dict[str, Any] = {}
     proxy: str = "blend"
     data: str | None = None
@@ -63,6 +68,8 @@ class Settings(pydantic.BaseModel):
     limit_s: Seconds = 300.0
     memory_mib: Count | None = None
     compare: tuple[str, ...] = ()
+    utility: str = ""
+    prototypes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, **values: Any) -> Settings:
@@ -71,8 +78,9 @@ class Settings(pydantic.BaseModel):
             if name not in cls.model_fields:
                 expected = f"one of {', '.join(cls.model_fields)}"
                 raise SettingError(f"search: {describe(name, expected, known=cls.model_fields)}")
+        listed = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         try:
-            return cls(**values)
+            return cls(**listed)
         except pydantic.ValidationError as error:
             first = error.errors()[0]
             expected = first["msg"].removeprefix("Input should be ")
@@ -81,7 +89,7 @@ class Settings(pydantic.BaseModel):
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Settings:
         """The inverse of `model_dump(mode="json")`."""
-        return cls.of(**{**data, "compare": tuple(data.get("compare", ()))})
+        return cls.of(**data)
 
     def objective(self, objective: Objective) -> Objective:
         """The objective on what is recorded: the proxy by its name, latency as the table predicts it."""
@@ -93,7 +101,7 @@ class Settings(pydantic.BaseModel):
 
     def metric(self, name: str) -> str:
         """The recorded name of a metric that a space speaks of."""
-        return {"proxy": self.proxy, "latency_ms": "latency_ms_predicted"}.get(name, name)
+        return {PROXY: self.proxy, LATENCY: "latency_ms_predicted"}.get(name, name)
 
 
 def seconds_of(text: str | float | None, name: str = "time") -> float | None:

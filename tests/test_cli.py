@@ -16,9 +16,12 @@ import pytest
 from small_search import REFERENCE, SPACE, quick_proxy, told, written
 
 import gas
-from gas.cli import cli, designs_of, main
+from gas.cli import GENERATOR, cli, designs_of, main
+from gas.cli import GENERATORS as GENERATOR_NAMES
 from gas.errors import SettingError
 from gas.evaluation import Status
+from gas.generators import GENERATORS
+from gas.settings import Settings
 
 FIDELITY = "resolution=32,batch=4,seeds=1"
 
@@ -213,6 +216,30 @@ def test_the_program_alone_prints_its_help(call) -> None:
     assert result.err == call("--help").out
 
 
+def test_the_help_of_search_names_the_generators_and_the_defaults(call) -> None:
+    assert sorted(GENERATOR_NAMES) == GENERATORS.names()
+    assert Settings().generator == GENERATOR
+    text = " ".join(call("search", "--help").out.split())
+    assert f"{', '.join(GENERATOR_NAMES)} [default: {GENERATOR}]" in text
+
+
+def test_a_search_from_a_design_for_a_utility(call) -> None:
+    words = ("--budget", 4, "--workers", 1, "--proxy", "quick", "--utility", "proxy - log10(params)", "--seed", 2)
+    first = call("search", "--space", "small.yaml", "--out", "a", *words, "--quiet")
+    assert first.code == 0
+    assert "Best utility" in first.out
+    again = call(
+        "search", "--space", "small.yaml", "--out", "b", *words, "--quiet", "--from", "a:best", "--from", "a:0"
+    )
+    assert again.code == 0
+    assert "wrote b/prototypes.json" in again.out
+    run = gas.open_run("b")
+    assert list(run.frame()["origin"])[:1] == ["a:best"]
+    assert run.settings.prototypes == ("a:best", "a:0")
+    (row,) = json.loads(call("front", "b", "--json").out)
+    assert {"utility", "quick", "params", "macs"} <= row.keys()
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = "import sys, gas.cli; gas.cli.main(['--help']); print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run(
@@ -289,6 +316,14 @@ SEARCH = ("search", "--space", "small.yaml", "--out", "new", "--proxy", "quick",
             "generator: got 'evolutoin'; expected one of evolution, ",
         ),
         (("--option", "populatoin=3"), "generator evolution: got 'populatoin'; expected one of population"),
+        (("--option", "seed=1"), "generator evolution: got 'seed'; expected one of crossover, mutation, population"),
+        (("--utility", "prxy"), "utility: got 'prxy' in 'prxy'; expected one of macs, params, memory, latency, proxy"),
+        (("--utility", "proxy +"), "utility: 'proxy +' is not an expression: invalid syntax; expected one such as"),
+        (("--utility", "netscore"), "with the proxy quick; expected a proxy that measures one (blend, short_training)"),
+        (("--from", "hiera_tinny"), "hiera_tinny: no such file, and no bundled space or design of that name; did you"),
+        (("--from", "hiera_tiny"), "hiera_tiny: stages: got 4; expected 2 in the space small"),
+        (("--from", "reference.yaml"), "reference.yaml: stages: got 1; expected 2 in the space small"),
+        (("--from", "."), ".: got a folder; expected a design, or RUN:ID such as .:best"),
         (("--option", "population"), "option: got 'population'; expected NAME=VALUE"),
         (("--option", "population=1"), "evolution.population: got 1; expected a whole number, at least 2"),
         (("--proxy", "short_trainin"), "proxy: got 'short_trainin'; expected one of"),

@@ -45,6 +45,15 @@ def test_settings_go_to_json_and_back() -> None:
     assert Settings.from_json({}) == Settings()
 
 
+def test_lists_will_do_for_what_is_kept_as_a_tuple() -> None:
+    settings = Settings.of(compare=["a"], prototypes=["b", "c"], utility="netscore")
+    assert settings.compare == ("a",)
+    assert settings.prototypes == ("b", "c")
+    assert Settings.from_json(json.loads(json.dumps(settings.model_dump(mode="json")))) == settings
+    with pytest.raises(SettingError, match=r"prototypes: got 3; expected a valid string"):
+        Settings.of(prototypes=[3])
+
+
 @pytest.mark.parametrize(
     ("values", "text"),
     [

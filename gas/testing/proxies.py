@@ -45,10 +45,15 @@ def _name(cls: type[Proxy]) -> None:
 
 
 def _metrics(cls: type[Proxy]) -> None:
-    """The score goes by the proxy's name, extras begin with it, all are finite."""
+    """The score goes by the proxy's name, extras begin with it, all are finite; an accuracy is a share."""
     proxy = _quick(cls)
     proxy.prepare()
-    _sound(cls, proxy.score(small_design()), "score")
+    metrics = proxy.score(small_design())
+    _sound(cls, metrics, "score")
+    if cls.accuracy:
+        share = metrics.get(cls.accuracy, math.nan)
+        expected = "the metric that is a share of images put right, 0 to 1; empty where there is none"
+        claim(0 <= share <= 1, f"accuracy: got {cls.accuracy!r}, which is {share}; expected {expected}")
 
 
 def _sound(cls: type[Proxy], metrics: dict[str, float], where: str) -> None:

@@ -94,12 +94,12 @@ def test_the_64_wide_variant_has_the_papers_params_and_is_over_its_macs_by_a_lit
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda d: d["stem"].update(dim=100), "stem: got dim 100; the space has 32, 48, 64, 80, 96, 128"),
-        (lambda d: d["stages"][1].update(dim=100), "stages[1]: got dim 100; the space has 128, 160, 192, 256"),
-        (lambda d: d["stages"][2]["blocks"][0].update(depth=99), "stages[2].blocks[0]: got depth 99; the space has"),
-        (lambda d: d["stages"].pop(), "stages: got 3 stages; they are not those of turbovit"),
-        (lambda d: d["head"].update(classes=7), "head: got classes 7; the space has"),
-        (lambda d: d["input"].update(resolution=256), "stem: got resolution 256; the space has 224"),
+        (lambda d: d["stem"].update(dim=100), "stem.dim: got 100; expected one of 32, 48, 64, 80, 96, 128; nearest 96"),
+        (lambda d: d["stages"][1].update(dim=100), "stages[1].dim: got 100; expected one of 128, 160, 192, 256; nea"),
+        (lambda d: d["stages"][2]["blocks"][0].update(depth=99), "stages[2].blocks[0].depth: got 99; expected one of"),
+        (lambda d: d["stages"].pop(), "stages: got 3; expected 4"),
+        (lambda d: d["head"].update(classes=7), "head.classes: got 7; expected 1000"),
+        (lambda d: d["input"].update(resolution=256), "input.resolution: got 256; expected 224"),
     ],
 )
 def test_what_is_no_member_says_where_it_departs(turbovit: SearchSpace, change: Callable, said: str) -> None:

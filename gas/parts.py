@@ -1,0 +1,117 @@
+"""The parts of a search, made from its settings: fidelity, profile, bounds, generator."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gas.architecture import Architecture
+from gas.costs import LatencyTable, Profile, memory
+from gas.errors import SettingError, describe
+from gas.evaluation import Constraint
+from gas.generators import GENERATORS, Generator, create
+from gas.goals import Goals
+from gas.pricing import Pricing, find_profile
+from gas.proxies import PROXIES
+from gas.settings import LATENCY, MEMORY, PROXY, Settings
+from gas.space import SearchSpace
+
+# Designs that are as small as the reduced ones are not made as thin, and a try-out shall end in seconds.
+SMALL = {"width": 0.5}
+
+
+def fidelity_of(settings: Settings, space: SearchSpace) -> dict[str, Any]:
+    """The fidelity asked for; what is not asked for is cut to the size of the images that the designs are for."""
+    side = max(space.resolutions)
+    small = side <= PROXIES.get(settings.proxy).default_fidelity.resolution
+    return (SMALL | {"resolution": side} if small else {}) | settings.fidelity
+
+
+def profile_of(settings: Settings, space: SearchSpace, table: LatencyTable | None, kept: Path | None) -> Profile | None:
+    """What latency is predicted from; None where it is the sum over pieces, or nothing.
+
+    Args:
+        settings: Of the search.
+        space: Of the search.
+        table: Of the target; None where latency does not bear on the search.
+        kept: For a run that is resumed: the file of the profile that it began with, if it did.
+    """
+    if table is None:
+        return None
+    if kept is not None:
+        return Profile.load(kept, table, foreign=True) if kept.exists() else None
+    return find_profile(settings.profile, space, table, foreign=settings.foreign_profile)
+
+
+def bounds_of(
+    settings: Settings,
+    space: SearchSpace,
+    references: Mapping[str, Architecture],
+    pricing: Pricing,
+    note: Callable[[str], None],
+) -> tuple[Constraint, ...]:
+    """The bounds that are known before an evaluation, absolute and in recorded names.
+
+    Args:
+        settings: Of the search.
+        space: Of the search.
+        references: Designs by name, those among them that a bound is relative to.
+        pricing: Measures and predicts.
+        note: Takes words on what takes a while.
+    """
+    bounds = []
+    for constraint in space.constraints:
+        if constraint.metric == PROXY:
+            continue  # it decides on the front, not before the score is known
+        reference = references[constraint.of] if constraint.of else None
+        if constraint.metric == MEMORY and reference is not None:
+            constraint = constraint.resolved(memory(reference, pricing.memory_batch).mib)
+        if constraint.metric == LATENCY:
+            note(f"timing {constraint.of}" if constraint.of else "looking up latencies")
+            constraint = pricing.latency_bound(constraint, reference)
+        bounds.append(settings.constraint(constraint))
+    return tuple(bounds)
+
+
+def generator_of(
+    settings: Settings,
+    space: SearchSpace,
+    goals: Goals,
+    prototypes: Mapping[str, Architecture],
+    bounds: Sequence[Constraint] = (),
+) -> Generator:
+    """The generator, with what it may know of what is wanted.
+
+    Args:
+        settings: Name it, and its options.
+        space: What it proposes from.
+        goals: What is wanted.
+        prototypes: Designs to propose first, by name.
+        bounds: Absolute bounds on costs, in recorded names; those that the space keeps by itself are left out.
+
+    Raises:
+        SettingError: An option is none of its own, or has an impossible value.
+        UnknownNameError: There is no such generator.
+    """
+    name, options = settings.generator, settings.generator_options
+    own = inspect.signature(GENERATORS.get(name)).parameters.keys() - {"space", "objectives", "seed"}
+    for option in sorted(inspect.signature(create).parameters.keys() & options.keys() - own):
+        # `create` takes these itself, so it could not tell them from options.
+        expected = f"one of {', '.join(sorted(own))}" if own else "no options"
+        raise SettingError(f"generator {name}: {describe(option, expected)}")
+    learned = tuple(c for c in bounds if c.metric not in space.exact_metrics)
+    bearing = {"requirements": (*goals.requirements, *learned), "utility": goals.utility, "prototypes": prototypes}
+    return create(name, space, goals.objectives, settings.seed, **bearing, **options)
+
+
+def check_budget(settings: Settings, generator: Generator) -> None:
+    """SettingError where a search would end before its generator has proposed all that it begins with."""
+    first = generator.first_batch
+    if settings.budget < first:
+        raise SettingError(
+            f"budget: got {settings.budget}; expected at least {first}, the designs that the generator "
+            f"{settings.generator} begins with (prototypes among them: {len(settings.prototypes)}); "
+            "or a generator that needs none, such as evolution"
+        )
