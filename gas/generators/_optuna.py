@@ -125,7 +125,7 @@ class OptunaGenerator(Generator):
 
     def enter(self, candidate: Candidate) -> None:
         """Fills in the open trial with what was realised, and keeps it."""
-        trial = self._open
+        trial = self._study.ask() if self._open is None else self._open  # for a prototype nothing was wished
         choices = {d.path: d.choices for d in self.space.decisions}
         self._sampler.given = {path: choices[path].index(value) for path, value in candidate.decisions.items()}
         for path in candidate.decisions:

@@ -16,16 +16,19 @@ import inspect
 import math
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gas.errors import SettingError, describe
-from gas.evaluation import Candidate, Evaluation, Objective
-from gas.generators._walks import Sweep
+from gas.evaluation import Candidate, Constraint, Evaluation, Objective
+from gas.generators._walks import Sweep, realise_near
 from gas.registry import Registry
 
 if TYPE_CHECKING:
+    from gas.architecture import Architecture
     from gas.space import Realised, SearchSpace
+    from gas.utility import Utility
 
 TRIES = 20  # proposals, and then uniform draws, that may turn out to be known before the space is gone through in order
 
@@ -38,9 +41,18 @@ class Generator(ABC):
         objectives: What is wanted; at least one.
         seed: Seed of everything that is drawn.
 
+    Attributes:
+        probes: Names of the readings of built designs that it learns from: a search takes them at every evaluation.
+        requirements: Bounds on metrics that only an evaluation tells, for generators that can bear them in mind.
+        utility: What the objective is worked out from, where it is a utility; None otherwise.
+
     Raises:
         SettingError: There is no objective.
     """
+
+    probes: tuple[str, ...] = ()
+    requirements: tuple[Constraint, ...] = ()
+    utility: Utility | None = None
 
     def __init__(self, space: SearchSpace, objectives: tuple[Objective, ...], *, seed: int) -> None:
         if not objectives:
@@ -49,6 +61,8 @@ class Generator(ABC):
         self.objectives = tuple(objectives)
         self.rng = random.Random(seed)
         self.exhausted = False
+        self._prototypes: list[tuple[str, Mapping[str, Any]]] = []
+        self._next_prototype = 0
         self._sweep = Sweep(space)
         self._proposed: set[str] = set()
         self._pending: dict[int, Candidate] = {}
@@ -93,6 +107,19 @@ class Generator(ABC):
         del self._pending[told.number]
         self.learn(replace(evaluation, candidate=asked))
 
+    def start_from(self, prototypes: Mapping[str, Architecture]) -> None:
+        """Designs to propose first, by name; one outside the bounds is moved to what is near it and within them.
+
+        Raises:
+            DesignError: One is no member of the space; says where it departs.
+        """
+        self._prototypes += [(name, self.space.decode(design)) for name, design in prototypes.items()]
+
+    @property
+    def first_batch(self) -> int:
+        """Designs that it proposes before what it is told bears on what it proposes: prototypes, random ones."""
+        return len(self._prototypes)
+
     def draw(self) -> tuple[Realised, str]:
         """A design whose decisions are each uniform over what is allowed at that point."""
         return self.space.realise(lambda decision, allowed: self.rng.choice(allowed)), "random"
@@ -102,9 +129,23 @@ class Generator(ABC):
         values = tuple(objective.loss(evaluation.metrics) for objective in self.objectives)
         return values if evaluation.ok and all(map(math.isfinite, values)) else None
 
+    def _near(self, name: str, decisions: Mapping[str, Any]) -> tuple[Realised, str]:
+        realised = realise_near(
+            self.space,
+            wishes=lambda path: [decisions[path]] if path in decisions else [],
+            mutates=lambda path: False,
+            rng=self.rng,
+        )
+        return realised, name if realised.decisions == decisions else f"near {name}"
+
     def _fresh(self) -> tuple[Realised, str] | None:
         if self.exhausted:
             return None
+        while self._next_prototype < len(self._prototypes):
+            realised, origin = self._near(*self._prototypes[self._next_prototype])
+            self._next_prototype += 1
+            if realised.architecture.id not in self._proposed:
+                return realised, origin
         for propose in [self.propose] * TRIES + [self.draw] * TRIES:
             realised, origin = propose()
             if realised.architecture.id not in self._proposed:
@@ -127,15 +168,42 @@ def check(option: str, value: float, low: float, high: float = math.inf, *, whol
         raise SettingError(f"{option}: {describe(value, f'{number}, {bounds}')}")
 
 
+def check_switch(option: str, value: object) -> None:
+    """SettingError unless an option is true or false."""
+    if not isinstance(value, bool):
+        raise SettingError(f"{option}: {describe(value, 'true or false')}")
+
+
 GENERATORS: Registry[type[Generator]] = Registry("generator", "gas.generators")
 
 
-def create(name: str, space: SearchSpace, objectives: tuple[Objective, ...], seed: int, **options: Any) -> Generator:
+def create(
+    name: str,
+    space: SearchSpace,
+    objectives: tuple[Objective, ...],
+    seed: int,
+    *,
+    requirements: Sequence[Constraint] = (),
+    utility: Utility | None = None,
+    prototypes: Mapping[str, Architecture] | None = None,
+    **options: Any,
+) -> Generator:
     """The generator registered as `name`.
+
+    Args:
+        name: Registered name.
+        space: Where the designs come from.
+        objectives: What is wanted.
+        seed: Seed of everything that is drawn.
+        requirements: Bounds on metrics that only an evaluation tells.
+        utility: What the objective is worked out from, where it is a utility.
+        prototypes: Designs to propose first, by name.
+        **options: The generator's own.
 
     Raises:
         UnknownNameError: There is none of that name.
         SettingError: It has no such option, or the option's value is out of its range.
+        DesignError: A prototype is no member of the space.
     """
     cls = GENERATORS.get(name)
     known = [p for p in inspect.signature(cls).parameters if p not in ("space", "objectives", "seed")]
@@ -143,4 +211,7 @@ def create(name: str, space: SearchSpace, objectives: tuple[Objective, ...], see
         if option not in known:
             expected = f"one of {', '.join(known)}" if known else "no options"
             raise SettingError(f"generator {name}: {describe(option, expected, known=known)}")
-    return cls(space, tuple(objectives), seed=seed, **options)
+    made = cls(space, tuple(objectives), seed=seed, **options)
+    made.requirements, made.utility = tuple(requirements), utility
+    made.start_from(prototypes or {})
+    return made

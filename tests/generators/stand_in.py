@@ -2,6 +2,7 @@
 
 It keeps the contract of `gas.space` (decisions, realise, size) by another route: all designs are made, placed and
 counted, the feasible ones are put into a prefix tree, and what is allowed at a decision are the branches of that tree.
+Generators that screen designs by the thousand read the array form, which a space of the same designs lends.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any
 
@@ -17,8 +18,33 @@ from gas.architecture import Architecture, Group, Spec, Stage
 from gas.evaluation import Candidate, Constraint, Evaluation, Objective, Status
 from gas.generators import Generator
 from gas.plan import plan
+from gas.space import SearchSpace, space_from_text
 
 OBJECTIVES = (Objective("score", maximise=True), Objective("macs"))
+TWIN = """
+name: twin
+input: {{resolution: 32}}
+stem: {{pattern: conv_embed, kernel: 3, dim: 16}}
+stages:
+  - dim: {{choose: {dims}}}
+    blocks:
+      - pattern: transformer
+        depth: {{choose: {depths}}}
+        mixer:
+          choose:
+            - {{pattern: global_attention, heads: 2}}
+            - {{pattern: mask_unit_attention, heads: 2, mask_unit: {{choose: [2, 4, 8]}}}}
+        mlp: {{pattern: mlp, ratio: {{choose: [1.0, 2.0, 4.0]}}}}
+  - dim: {{choose: {dims}}}
+    entry: q_pool
+    blocks:
+      - pattern: transformer
+        depth: {{choose: {depths}}}
+        mixer: {{pattern: global_attention, heads: 2}}
+        mlp: {{pattern: mlp, ratio: {{choose: [1.0, 2.0, 4.0]}}}}
+head: {{pattern: classifier, classes: 10}}
+constraints: {{macs: {{max: {macs:.0f}}}}}
+"""
 
 
 @dataclass(frozen=True)
@@ -67,6 +93,32 @@ class StandIn:
     def budgets(self) -> tuple[Constraint, ...]:
         return (Constraint("macs", high=self.max_macs),)
 
+    @cached_property
+    def twin(self) -> SearchSpace:
+        """The same designs and decisions as a space of the language; the paths of decisions are other ones."""
+        return space_from_text(TWIN.format(dims=list(self.dims), depths=list(self.depths), macs=self.max_macs))
+
+    def __getattr__(self, name: str) -> Any:
+        """The array form is the twin's."""
+        if name not in (
+            "arrays",
+            "constraints",
+            "designs",
+            "exact_costs",
+            "exact_metrics",
+            "sample_feasible",
+            "within",
+            "writer",
+        ):
+            raise AttributeError(name)
+        return getattr(self.twin, name)
+
+    def decode(self, architecture: Architecture) -> dict[str, Any]:
+        """The decisions that make a design, by this space's paths."""
+        theirs = self.twin.decode(architecture)
+        paths = zip(self.decisions, self.twin.decisions, strict=True)
+        return {mine.path: theirs[twin.path] for mine, twin in paths if twin.path in theirs}
+
     def size(self) -> int:
         return self.members
 
@@ -93,12 +145,13 @@ class StandIn:
 
 def architecture_of(decided: dict[str, Any]) -> Architecture:
     """The design that the decisions describe."""
-    unit = {k.rpartition(".")[2]: v for k, v in decided.items() if k.endswith("mask_unit")}
+    unit = {k.rpartition(".")[2]: v for k, v in decided.items() if k.endswith("mask_unit") and v != 8}
     first = Spec.of(decided["stages[0].mixer"], heads=2, **unit)
 
     def stage(i: int, mixer: Spec, entry: Spec | None) -> Stage:
-        mlp = Spec.of("mlp", ratio=decided[f"stages[{i}].mlp.ratio"])
-        block = Spec.of("transformer", mixer=mixer, mlp=mlp)
+        ratio = decided[f"stages[{i}].mlp.ratio"]
+        mlp = {} if ratio == 4.0 else {"mlp": Spec.of("mlp", ratio=ratio)}  # a design leaves out what is the default
+        block = Spec.of("transformer", mixer=mixer, **mlp)
         return Stage(decided[f"stages[{i}].dim"], (Group(block, decided[f"stages[{i}].depth"]),), entry)
 
     return Architecture(
