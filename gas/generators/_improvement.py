@@ -65,8 +65,12 @@ class CostTable:
         edges = []
         for column, end in zip(costs.T, reference, strict=True):
             column = column[column < end]
-            start = column.min() if len(column) else 0.5 * end
-            even = np.linspace(start, end, cells // 2 + 1)
+            least = column.min() if len(column) else 0.5 * end
+            # The best may cost less than all that was drawn so far, and their costs differ by shares.
+            if least > 0:
+                even = np.geomspace(0.25 * least, end, cells // 2 + 1)
+            else:
+                even = np.linspace(least - 0.25 * (end - least), end, cells // 2 + 1)
             dense = np.quantile(column, np.linspace(0, 1, cells // 2)) if len(column) else even
             edges.append(np.unique(np.concatenate([even, dense])))
         return cls(edges, most)

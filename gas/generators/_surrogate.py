@@ -81,7 +81,10 @@ class Surrogate:
             some = np.arange(len(features))
             if len(some) > FITTED:
                 some = (rng or np.random.default_rng(0)).choice(len(some), FITTED, replace=False)
-            self.hyperparameters = _fitted(features[some], targets[some], self.hyperparameters, steps)
+            # The likelihood has several peaks, and the one that few designs led to need not be the best of many.
+            starts = [self.hyperparameters] + [Hyperparameters.initial(features.shape[1])] * (start is not None)
+            fits = [_fitted(features[some], targets[some], begin, steps) for begin in starts]
+            self.hyperparameters = min(fits, key=lambda fit: fit[1])[0]
         theta = self.hyperparameters
         self._inverse = np.exp(-theta.scales)
         self._signal, self.noise = math.exp(theta.signal), math.exp(theta.noise) * self._scale**2
@@ -169,8 +172,10 @@ def _matern(squares: NDArray) -> NDArray:
     return np.multiply(far, near, out=far)
 
 
-def _fitted(features: NDArray, targets: NDArray, start: Hyperparameters, steps: int) -> Hyperparameters:
-    """Hyperparameters of greatest posterior density."""
+def _fitted(
+    features: NDArray, targets: NDArray, start: Hyperparameters, steps: int
+) -> tuple[Hyperparameters, float]:
+    """Hyperparameters of greatest posterior density near a start, and its negative logarithm."""
     count, width = features.shape
     middle, spread = math.sqrt(2.0) + 0.5 * math.log(width), math.sqrt(3.0)
 
@@ -198,4 +203,4 @@ def _fitted(features: NDArray, targets: NDArray, start: Hyperparameters, steps: 
 
     bounds = [(-3.0, 9.0)] * width + [(-4.0, 4.0), (-11.0, 1.0)]
     found = minimize(loss, start.vector(), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps})
-    return Hyperparameters.of(found.x)
+    return Hyperparameters.of(found.x), float(found.fun)

@@ -59,7 +59,7 @@ class Trial:
 
 
 def check_generator(name: str, *only: str, space: SearchSpace | None = None, small: SearchSpace | None = None) -> None:
-    """Checks a registered generator: proposals, determinism, replay, tells in any order, exhaustion.
+    """Checks a registered generator: proposals, determinism, replay, tells in any order, prototypes, exhaustion.
 
     Args:
         name: Its registered name.
@@ -165,6 +165,27 @@ def _late(trial: Trial) -> None:
     _told(generator, early, order)
     candidates += generator.ask(5)
     _all_new(candidates, 55)
+
+
+def _prototypes(trial: Trial) -> None:
+    """Prototypes are proposed first, in their order and by their names, and the search goes on from there."""
+    designs = [c.architecture for c in create("random", trial.space, OBJECTIVES, 5).ask(3)]
+    named = {f"prototype {k}": design for k, design in enumerate(designs)}
+    generator = create(trial.name, trial.space, OBJECTIVES, 0, prototypes=named)
+    claim(
+        generator.first_batch >= 3, f"first_batch with 3 prototypes: got {generator.first_batch}; expected at least 3"
+    )
+    candidates = generator.ask(2)  # some at once, none of them told yet
+    while len(candidates) < 30:
+        for candidate in candidates[-2:]:
+            generator.tell(_evaluate(candidate))
+        candidates += generator.ask(2)
+    same("origins of the first candidates", [c.origin for c in candidates[:3]], list(named), "the prototypes' names")
+    for candidate, design in zip(candidates[:3], designs, strict=True):
+        where = f"candidate {candidate.number}: design"
+        same(where, candidate.architecture.to_json(), design.to_json(), "the prototype as it was given")
+        _decided(trial.space, candidate)
+    _all_new(candidates, 30)
 
 
 def _failures(trial: Trial) -> None:
@@ -308,6 +329,7 @@ GENERATOR_CHECKS = {
     "seed": _seed,
     "replay": _replay,
     "late": _late,
+    "prototypes": _prototypes,
     "failures": _failures,
     "once": _once,
     "exhausts": _exhausts,
