@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 from gas.evaluation import Candidate, Evaluation
@@ -58,6 +59,13 @@ class Orderly(RandomGenerator):
         self.expected = getattr(self, "expected", -1) + 1
         if evaluation.candidate.number != self.expected:
             raise RuntimeError("out of order")
+
+
+class Headstrong(RandomGenerator):
+    """Begins where it likes."""
+
+    def start_from(self, prototypes: Mapping) -> None:
+        super().start_from(dict(reversed(prototypes.items())))
 
 
 class Hopeful(RandomGenerator):
@@ -115,6 +123,11 @@ BROKEN = {
         r"random state: got draws from the global generators of random, numpy or torch",
     ),
     "orderly": ("late", Orderly, r"RuntimeError: out of order"),
+    "headstrong": (
+        "prototypes",
+        Headstrong,
+        r"origins of the first candidates: got \['prototype 2', .*; expected \['prototype 0', .* names",
+    ),
     "hopeful": ("failures", Hopeful, r"KeyError: 'score'"),
     "credulous": ("once", Credulous, r"tell of candidate 0, told before: got no error; expected ValueError"),
     "idler": ("exhausts", Idler, r"candidates left of \d+ designs after 20: got 0; expected 1"),

@@ -40,7 +40,19 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run by the command itself, over tiny.yaml, with a real proxy."""
     out = tmp_path_factory.mktemp("finished") / "run"
-    words = ["search", "--space", "tiny.yaml", "--budget", "8", "--workers", "1", "--proxy", "pca_count"]
+    words = [
+        "search",
+        "--generator",
+        "evolution",
+        "--space",
+        "tiny.yaml",
+        "--budget",
+        "8",
+        "--workers",
+        "1",
+        "--proxy",
+        "pca_count",
+    ]
     assert main([*words, "--fidelity", FIDELITY, "--out", str(out), "--quiet"]) == 0
     return out
 
@@ -80,7 +92,7 @@ def refused(result: Result) -> str:
 
 def test_a_search_ends_with_the_front_the_choice_and_the_files(call) -> None:
     words = ("--budget", 8, "--workers", 1, "--proxy", "quick", "--compare", "reference.yaml", "--option", "start=4")
-    result = call("search", "--space", "small.yaml", *words)
+    result = call("search", "--generator", "evolution", "--space", "small.yaml", *words)
     assert result.code == 0
     run = gas.open_run("runs/small")
     assert run.settings.generator_options == {"start": 4}
@@ -98,7 +110,21 @@ def test_a_search_ends_with_the_front_the_choice_and_the_files(call) -> None:
 
 
 def test_a_search_in_json_and_resumed_where_it_exists(call) -> None:
-    words = ("search", "--space", "small.yaml", "--out", "a", "--workers", 1, "--proxy", "quick", "--json", "--quiet")
+    words = (
+        "search",
+        "--generator",
+        "evolution",
+        "--space",
+        "small.yaml",
+        "--out",
+        "a",
+        "--workers",
+        1,
+        "--proxy",
+        "quick",
+        "--json",
+        "--quiet",
+    )
     first = call(*words, "--budget", 3, "--resume-if-exists")
     assert first.err == ""
     (facts,) = json.loads(first.out)
@@ -114,7 +140,19 @@ def test_a_search_in_json_and_resumed_where_it_exists(call) -> None:
 
 
 def test_a_search_on_two_ray_workers_ends_well(here: Path) -> None:
-    words = ["search", "--space", "tiny.yaml", "--budget", "6", "--workers", "2", "--proxy", "pca_count"]
+    words = [
+        "search",
+        "--generator",
+        "evolution",
+        "--space",
+        "tiny.yaml",
+        "--budget",
+        "6",
+        "--workers",
+        "2",
+        "--proxy",
+        "pca_count",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "gas.cli", *words, "--fidelity", FIDELITY, "--out", "a"],
         env=os.environ | {"PYTHONPATH": str(Path(gas.__file__).parents[1])},
@@ -225,11 +263,23 @@ def test_the_help_of_search_names_the_generators_and_the_defaults(call) -> None:
 
 def test_a_search_from_a_design_for_a_utility(call) -> None:
     words = ("--budget", 4, "--workers", 1, "--proxy", "quick", "--utility", "proxy - log10(params)", "--seed", 2)
-    first = call("search", "--space", "small.yaml", "--out", "a", *words, "--quiet")
+    first = call("search", "--generator", "evolution", "--space", "small.yaml", "--out", "a", *words, "--quiet")
     assert first.code == 0
     assert "Best utility" in first.out
     again = call(
-        "search", "--space", "small.yaml", "--out", "b", *words, "--quiet", "--from", "a:best", "--from", "a:0"
+        "search",
+        "--generator",
+        "evolution",
+        "--space",
+        "small.yaml",
+        "--out",
+        "b",
+        *words,
+        "--quiet",
+        "--from",
+        "a:best",
+        "--from",
+        "a:0",
     )
     assert again.code == 0
     assert "wrote b/prototypes.json" in again.out
@@ -299,7 +349,19 @@ def test_several_problems_of_a_file_are_all_told(call, here: Path) -> None:
     assert all(line.startswith("gas: many.yaml:") for line in lines)
 
 
-SEARCH = ("search", "--space", "small.yaml", "--out", "new", "--proxy", "quick", "--workers", "1")
+SEARCH = (
+    "search",
+    "--generator",
+    "evolution",
+    "--space",
+    "small.yaml",
+    "--out",
+    "new",
+    "--proxy",
+    "quick",
+    "--workers",
+    "1",
+)
 
 
 @pytest.mark.parametrize(
@@ -378,7 +440,10 @@ def test_a_search_that_cannot_be_is_one_line_and_leaves_nothing(words: tuple, te
         (("search", "--resume", "nothing"), "nothing: got no run; expected the directory of one to resume"),
         (("search", "--resume", "run", "--seed", "4"), "seed: got 4; this run has 0, which cannot be changed"),
         (("search", "--resume", "run", "--space", "small.yaml"), "space: got small, which is not the space of run"),
-        (("search", "--space", "tiny.yaml", "--out", "run"), "run: got a run that exists already; expected a new"),
+        (
+            ("search", "--generator", "evolution", "--space", "tiny.yaml", "--out", "run"),
+            "run: got a run that exists already; expected a new",
+        ),
     ],
 )
 def test_bad_words_are_one_line(words: tuple, text: str, call, run: str, here: Path) -> None:

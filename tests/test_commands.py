@@ -131,7 +131,17 @@ def test_agreement_is_that_of_the_random_designs(run: Run) -> None:
 
 def test_a_search_in_which_everything_fails_says_so(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr("small_search.fails", lambda design: True)
-    words = ["search", "--space", str(written(tmp_path)), "--out", str(tmp_path / "a b"), "--proxy", "quick"]
+    words = [
+        "search",
+        "--generator",
+        "evolution",
+        "--space",
+        str(written(tmp_path)),
+        "--out",
+        str(tmp_path / "a b"),
+        "--proxy",
+        "quick",
+    ]
     assert main([*words, "--workers", "1", "--budget", "2"]) == 2
     out, err = capsys.readouterr()
     assert "2 candidates (2 failed)" in out
@@ -146,7 +156,17 @@ def test_a_search_in_which_everything_fails_says_so(tmp_path: Path, monkeypatch,
 
 def test_a_search_that_finds_nothing_feasible_ends(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr("gas.pricing.Pricing.refusal", lambda self, metrics: "too slow")
-    words = ["search", "--space", str(written(tmp_path, text=SPACE)), "--out", str(tmp_path / "a"), "--proxy", "quick"]
+    words = [
+        "search",
+        "--generator",
+        "evolution",
+        "--space",
+        str(written(tmp_path, text=SPACE)),
+        "--out",
+        str(tmp_path / "a"),
+        "--proxy",
+        "quick",
+    ]
     assert main([*words, "--workers", "1"]) == 2
     out, err = capsys.readouterr()
     assert "30 candidates (30 infeasible)" in out

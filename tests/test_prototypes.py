@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,7 @@ from small_search import BODY, QUICK, SCORED, quick_proxy, told, written
 import gas
 from gas.architecture import Architecture
 from gas.errors import DesignError, GasError, RunError, SettingError
-from gas.evaluation import Constraint, Evaluation, Objective, Status
-from gas.generators import GENERATORS, create
+from gas.evaluation import Constraint
 from gas.pricing import Pricing
 from gas.prototypes import find_prototypes, outside
 from gas.run import open_run
@@ -148,23 +146,6 @@ def test_the_same_prototype_twice_is_proposed_once(tmp_path: Path) -> None:
     names = [design_file(tmp_path, design), design_file(tmp_path, design, "again.yaml")]
     run = search(space, out=tmp_path / "run", budget=5, prototypes=names, **QUICK)
     assert list(run.frame()["id"]).count(design.id) == 1
-
-
-@pytest.mark.parametrize("generator", GENERATORS.names())
-def test_every_generator_begins_with_them_and_goes_on(generator: str, tmp_path: Path) -> None:
-    space = load_space("tiny.yaml")
-    wanted = {f"p{i}": design for i, design in enumerate(space.sample(3, 2, feasible=True))}
-    objectives = (Objective("params", maximise=True), Objective("macs"))
-    made = create(generator, space, objectives, 5, prototypes=wanted)
-    assert made.first_batch >= 3
-    candidates = made.ask(2)  # some at once, none of them told yet
-    while len(candidates) < 40:
-        for candidate in candidates[-2:]:
-            made.tell(Evaluation(candidate, Status.OK, dataclasses.asdict(gas.cost(candidate.architecture))))
-        candidates += made.ask(2)
-    assert [c.architecture for c in candidates[:3]] == list(wanted.values())
-    assert [c.origin for c in candidates[:3]] == list(wanted)
-    assert len({c.architecture.id for c in candidates}) == len(candidates) == 40
 
 
 def test_a_budget_smaller_than_what_the_generator_begins_with(tmp_path: Path) -> None:

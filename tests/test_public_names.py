@@ -63,5 +63,7 @@ def test_the_lines_of_the_docstring_work(tmp_path: Path) -> None:
     assert space.decisions
     design = gas.load("hiera_tiny")
     assert gas.cost(design).params == sum(p.numel() for p in gas.build(design).parameters())
-    run = gas.search("tiny.yaml", budget=2, out=tmp_path / "a", proxy="pca_count", fidelity=FIDELITY)
+    run = gas.search(
+        "tiny.yaml", budget=2, out=tmp_path / "a", proxy="pca_count", fidelity=FIDELITY, generator="random"
+    )
     assert gas.open_run(tmp_path / "a").front().equals(run.front())

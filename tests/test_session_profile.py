@@ -139,7 +139,17 @@ def test_a_bound_that_nothing_meets_names_the_least(
     profile.save(profile_path(space, table))
     with pytest.raises(SettingError, match=f"expected bounds that meet {least:.6g} to"):
         search(space, out=tmp_path / "run", **QUICK)
-    words = ["search", "--space", str(tmp_path / "timed.yaml"), "--out", str(tmp_path / "again"), "--workers", "1"]
+    words = [
+        "search",
+        "--generator",
+        "evolution",
+        "--space",
+        str(tmp_path / "timed.yaml"),
+        "--out",
+        str(tmp_path / "again"),
+        "--workers",
+        "1",
+    ]
     assert main(words) == 2
     assert "constraints.latency_ms_predicted: got" in capsys.readouterr().err
     assert whole(load(tmp_path / "reference.yaml")).kind == "whole"

@@ -134,7 +134,7 @@ def test_a_floor_under_the_score_holds_for_the_best(space: Path, tmp_path: Path)
 def test_a_floor_that_nothing_reaches_is_said(space: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     written(tmp_path, "high.yaml", space.read_text(encoding="utf-8") + "constraints: {proxy: {min: 0.99}}\n")
     words = ["--space", tmp_path / "high.yaml", "--out", tmp_path / "run", "--budget", 6, "--utility", "netscore"]
-    words += ["--proxy", "share", "--workers", 1, "--quiet"]
+    words += ["--proxy", "share", "--workers", 1, "--generator", "evolution", "--quiet"]
     assert main(["search", *map(str, words)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     run = open_run(tmp_path / "run")
@@ -148,7 +148,7 @@ def test_a_floor_that_nothing_reaches_is_said(space: Path, tmp_path: Path, capsy
 def test_references_have_the_utility_too(space: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     reference = written(tmp_path, "reference.yaml", REFERENCE)
     words = ["--space", space, "--out", tmp_path / "run", "--budget", 4, "--utility", "netscore(share)"]
-    words += ["--proxy", "share", "--workers", 1, "--quiet", "--compare", reference]
+    words += ["--proxy", "share", "--workers", 1, "--generator", "evolution", "--quiet", "--compare", reference]
     assert main(["search", *map(str, words)]) == 0
     run = open_run(tmp_path / "run")
     ((design, metrics),) = run.references.values()

@@ -174,7 +174,19 @@ def test_a_bound_relative_to_a_design_is_resolved_with_its_memory(tmp_path: Path
 
 def test_a_bound_that_nothing_meets_is_told_with_the_nearest_value(tmp_path: Path, capsys) -> None:
     file = written(tmp_path, text=BOUNDED.replace(BOUND, "1KiB"))
-    words = ["search", "--space", str(file), "--out", str(tmp_path / "run"), "--proxy", "quick", "--workers", "1"]
+    words = [
+        "search",
+        "--generator",
+        "evolution",
+        "--space",
+        str(file),
+        "--out",
+        str(tmp_path / "run"),
+        "--proxy",
+        "quick",
+        "--workers",
+        "1",
+    ]
     assert main([*words, "--budget", "3"]) == 2
     out, err = capsys.readouterr()
     least = min(memory(design).mib for design in load_space(file).sample(400, seed=0))

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from generators.stand_in import evaluate, stand_in
+from generators.stand_in import evaluate, score, stand_in
 from generators.surface import OBJECTIVES, Surface, space
 
 from gas.evaluation import Candidate, Constraint, Evaluation, Objective, Status
 from gas.generators import Generator, create
 from gas.plan import plan
 from gas.space import SearchSpace, load_space
-from gas.testing import check_generator
 from gas.utility import read_utility
 
 QUICK = {"screened": 1000}
@@ -36,10 +34,6 @@ def check_new_and_feasible(candidates: list[Candidate], of: SearchSpace) -> None
     for candidate in candidates:
         cost = plan(candidate.architecture).cost
         assert all(bound.violation(getattr(cost, bound.metric)) == 0 for bound in of.budgets)
-
-
-def test_the_contract() -> None:
-    check_generator("inquisitor", "name", "once", "quiet", "exhausts")  # the others: test_generators_base.py
 
 
 @pytest.mark.parametrize("batch", [1, 5, 16])
@@ -77,8 +71,8 @@ def test_origins_tell_the_round_and_what_was_expected() -> None:
 
 
 def test_expectations_are_calibrated() -> None:
-    scores = []
-    for seed in range(3):
+    scores: list[float] = []
+    for seed in range(2):
         for evaluation in told(inquisitor(seed), 40, seed)[12:]:
             mean, deviation = map(float, re.findall(r"score (\S+) \+- (\S+)", evaluation.candidate.origin)[0])
             scores.append((evaluation.metrics["score"] - mean) / deviation)
@@ -266,22 +260,14 @@ def test_a_space_that_is_screened_whole_is_gone_through_once() -> None:
 
 
 def test_the_best_of_a_small_space_is_found_soon() -> None:
-    """Of 4,351 designs, the greatest score; 60 evaluations, of which 12 at random."""
+    """Of 4,351 designs, one of the two of the greatest score; 40 evaluations, of which 12 at random."""
     generator = create("inquisitor", stand_in().twin, (Objective("score", maximise=True),), 1, **QUICK)
-    every = [evaluate(c).metrics["score"] for c in map(_candidate, _all(stand_in().twin))]
+    every = stand_in().twin.designs(rows=stand_in().twin.arrays.every())
+    best = np.quantile([score(design) for design in every[stand_in().twin.within(every)]], 0.9995)
     found = []
-    for _ in range(60):
+    for _ in range(40):
         (candidate,) = generator.ask(1)
         evaluation = evaluate(candidate)
         found.append(evaluation.metrics["score"])
         generator.tell(evaluation)
-    assert max(found) >= np.quantile(every, 0.9995)
-
-
-def _all(of: SearchSpace) -> Iterator:
-    every = of.designs(rows=of.arrays.every())
-    return iter(every[of.within(every)])
-
-
-def _candidate(design: object) -> Candidate:
-    return Candidate(0, design)
+    assert max(found) >= best

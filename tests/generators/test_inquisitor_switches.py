@@ -95,7 +95,7 @@ def test_probes_that_tell_the_truth_help_and_misleading_ones_do_little_harm() ->
 
 
 def test_guided_proposals_say_so() -> None:
-    origins = [e.candidate.origin for seed in range(3) for e in told(inquisitor(seed), 40, probes=lambda s: s)]
+    origins = [e.candidate.origin for seed in range(2) for e in told(inquisitor(seed), 30, probes=lambda s: s)]
     guided = [text for text in origins if "probes" in text]
     assert guided
     assert all(re.search(r", stage \d grown, stage \d shrunk as probes of \d+ point$", text) for text in guided)
@@ -110,7 +110,7 @@ def test_guided_proposals_say_so() -> None:
         ({"start": 2.5}, "inquisitor.start: got 2.5; expected a whole number, at least 2"),
         ({"probe": False}, "generator inquisitor: got 'probe'; .*; did you mean 'probes'"),
         ({"masking": "no"}, "inquisitor.masking: got 'no'; expected true or false"),
-        ({"from_prototypes": None}, "inquisitor.from_prototypes: got none; expected true or false"),
+        ({"from_prototypes": None}, "inquisitor.from_prototypes: got None; expected true or false"),
         ({"probes": "all"}, "inquisitor.probes: got 'all'; expected true or false"),
         ({"surrogate": 1}, "inquisitor.surrogate: got 1; expected true or false"),
     ],
