@@ -76,7 +76,8 @@ class Pool:
         """
         rng = self._rng
         drawn = rng.choice(len(parents), size=(2, count), p=chances)
-        wishes = self.filled(parents[drawn[0]])
+        anything, wishes = self._uniform(count), parents[drawn[0]]
+        wishes = np.where(wishes >= 0, wishes, anything)
         crossed = (rng.random(count) < CROSSED)[:, None] & (rng.random(wishes.shape) < 0.5)
         other = parents[drawn[1]]
         wishes = np.where(crossed & (other >= 0), other, wishes)
@@ -84,7 +85,7 @@ class Pool:
         changed = rng.random(wishes.shape) < rates
         stepped = self._ordered & (rng.random(wishes.shape) < STEP)
         nearby = wishes + rng.choice((-1, 1), size=wishes.shape)
-        fresh = np.where(stepped, np.clip(nearby, 0, self._choices - 1), self._uniform(count))
+        fresh = np.where(stepped, np.clip(nearby, 0, self._choices - 1), anything)
         return self.near(np.where(changed, fresh, wishes))
 
     def near(self, wishes: NDArray[np.integer]) -> Designs:

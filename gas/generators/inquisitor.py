@@ -57,7 +57,7 @@ class InquisitorGenerator(Generator):
         seed: Seed.
         start: Random designs proposed before the first belief.
         batch: Proposals made of one round, at most; fewer while little is known.
-        screened: Designs screened per round.
+        screened: Designs written and screened per round; some fifth of them come twice.
         surrogate: Believe anything at all; without it, children of the best designs are proposed as they come.
         masking: Write only what keeps to the budgets.
         probes: Use what probes of built designs found.
@@ -72,7 +72,7 @@ class InquisitorGenerator(Generator):
         seed: int,
         start: int = 12,
         batch: int = 16,
-        screened: int = 100_000,
+        screened: int = 125_000,
         surrogate: bool = True,
         masking: bool = True,
         probes: bool = True,
