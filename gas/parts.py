@@ -110,8 +110,9 @@ def check_budget(settings: Settings, generator: Generator) -> None:
     """SettingError where a search would end before its generator has proposed all that it begins with."""
     first = generator.first_batch
     if settings.budget < first:
+        listed = len(settings.prototypes)
         raise SettingError(
             f"budget: got {settings.budget}; expected at least {first}, the designs that the generator "
-            f"{settings.generator} begins with (prototypes among them: {len(settings.prototypes)}); "
-            "or a generator that needs none, such as evolution"
+            f"{settings.generator} begins with (prototypes among them: {listed}), or "
+            + ("fewer prototypes" if listed > settings.budget else "a generator that needs none, such as evolution")
         )

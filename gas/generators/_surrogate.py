@@ -172,9 +172,7 @@ def _matern(squares: NDArray) -> NDArray:
     return np.multiply(far, near, out=far)
 
 
-def _fitted(
-    features: NDArray, targets: NDArray, start: Hyperparameters, steps: int
-) -> tuple[Hyperparameters, float]:
+def _fitted(features: NDArray, targets: NDArray, start: Hyperparameters, steps: int) -> tuple[Hyperparameters, float]:
     """Hyperparameters of greatest posterior density near a start, and its negative logarithm."""
     count, width = features.shape
     middle, spread = math.sqrt(2.0) + 0.5 * math.log(width), math.sqrt(3.0)
