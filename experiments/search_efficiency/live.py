@@ -3,7 +3,7 @@
     PYTHONPATH=. python experiments/search_efficiency/live.py inquisitor evolution random --seeds 0 1
 
 Appends to live.csv: generator, seed, number, status, blend, macs, latency_ms_predicted, origin. The runs themselves go
-to --out and may be resumed; one thread, about 5 s an evaluation on a quiet core. `summary` prints the hypervolume over
+to --out and may be resumed; one thread, about 3 s an evaluation on a quiet core. `summary` prints the hypervolume over
 all three, below the worst blend of all runs and the bounds, relative to all runs together.
 """
 
@@ -21,8 +21,8 @@ from gas import pareto
 
 HERE = Path(__file__).parent
 OBJECTIVES = ["blend", "macs", "latency_ms_predicted"]
-BUDGET, STEPS = 40, 128
-AFTER = (12, 20, 30, 40)
+BUDGET, STEPS = 32, 64
+AFTER = (12, 16, 24, 32)
 
 
 def name_of(generator: str) -> tuple[str, dict[str, bool]]:

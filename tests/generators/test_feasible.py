@@ -12,6 +12,8 @@ from gas.plan import plan
 from gas.space import SearchSpace, load_space
 
 SPACES = ("tiny", "turbovit")
+OPTIONS = {"inquisitor": {"screened": 2000}}  # what it proposes is as feasible, sooner
+SLOWER = ("inquisitor", "tpe")
 STUDY = 200  # proposals of one search; a generator that models what it has seen takes longer over each later one
 
 
@@ -25,7 +27,7 @@ def _share_feasible(space: SearchSpace, name: str, proposals: int, study: int) -
     by_path = {d.path: d for d in space.decisions}
     seen = inside = 0
     for seed in range(-(-proposals // study)):
-        generator = create(name, space, OBJECTIVES, seed)
+        generator = create(name, space, OBJECTIVES, seed, **OPTIONS.get(name, {}))
         for _ in range(min(study, proposals - seen)):
             (candidate,) = generator.ask(1)
             cost = plan(candidate.architecture).cost
@@ -46,7 +48,7 @@ def test_the_spaces_have_budgets_that_leave_something_out() -> None:
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("name", GENERATORS.names())
 def test_every_proposal_is_feasible(name: str, space: str) -> None:
-    proposals = 60 if name == "tpe" else 300
+    proposals = 60 if name in SLOWER else 300
     assert _share_feasible(_space(space), name, proposals, STUDY) == 1.0
 
 
@@ -61,7 +63,7 @@ def test_ten_thousand_proposals_are_feasible(name: str, space: str) -> None:
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("name", GENERATORS.names())
 def test_decisions_are_those_that_decode_the_design(name: str, space: str) -> None:
-    generator = create(name, _space(space), OBJECTIVES, 1)
+    generator = create(name, _space(space), OBJECTIVES, 1, **OPTIONS.get(name, {}))
     for _ in range(30):
         (candidate,) = generator.ask(1)
         assert _space(space).decode(candidate.architecture) == candidate.decisions

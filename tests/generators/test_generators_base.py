@@ -25,8 +25,8 @@ def _make(name: str, seed: int = 0, **options: object) -> Generator:
     return create(name, stand_in(), OBJECTIVES, seed, **options)
 
 
-def test_the_four_generators_are_registered() -> None:
-    assert {"random", "evolution", "tpe", "nsga2"} <= set(NAMES)
+def test_the_generators_are_registered() -> None:
+    assert {"random", "evolution", "tpe", "nsga2", "inquisitor"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("check", GENERATOR_CHECKS)
@@ -56,7 +56,7 @@ def test_candidates_are_what_their_decisions_say(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "random"])
 def test_beats_random_on_a_fixed_problem(name: str) -> None:
-    budget = 60 if name == "tpe" else 120  # it needs fewer, and takes longer over each
+    budget = 60 if name in ("inquisitor", "tpe") else 120  # these need fewer, and take longer over each
 
     def volume(generator_name: str, seed: int) -> float:
         generator = _make(generator_name, seed)

@@ -63,7 +63,7 @@ def test_anywhere_it_is_exact_to_the_size_of_its_cells(costs: int) -> None:
     expected = np.array([added(places, gains, a, g * 1.3) for a, g in zip(asked, gain, strict=True)])
     side = max(np.diff(edges).max() for edges in made._edges)
     assert np.abs(ours - expected).max() < MOST * costs * side + MOST / LEVELS  # as if every cost were a cell off
-    assert np.corrcoef(ours, expected)[0, 1] > {1: 0.999, 2: 0.99, 3: 0.96, 4: 0.9}[costs]
+    assert np.corrcoef(ours, expected)[0, 1] > {1: 0.999, 2: 0.99, 3: 0.95, 4: 0.8}[costs]
     assert all(len(e) - 1 <= CELLS[costs] for e in made._edges)
 
 

@@ -74,11 +74,11 @@ def test_the_gradient_of_the_fit_is_the_slope_of_its_loss(monkeypatch: pytest.Mo
 
     def watch(loss: object, start: NDArray, **how: object) -> OptimizeResult:
         seen.append((loss, how["bounds"]))
-        return OptimizeResult(x=start)
+        return OptimizeResult(x=start, fun=0.0)
 
     monkeypatch.setattr(_surrogate, "minimize", watch)
     Surrogate(features, values, steps=5)
-    ((loss, bounds),) = seen
+    loss, bounds = seen[0]
     rng = np.random.default_rng(0)
     for _ in range(5):
         at = np.clip(THETA.vector() + rng.normal(0, 0.7, 5), *np.transpose(bounds))
@@ -91,7 +91,7 @@ def test_the_loss_is_the_posterior_density(monkeypatch: pytest.MonkeyPatch) -> N
     features, values = data(30)
     found: list = []
     monkeypatch.setattr(
-        _surrogate, "minimize", lambda loss, start, **how: found.append(loss) or OptimizeResult(x=start)
+        _surrogate, "minimize", lambda loss, start, **how: found.append(loss) or OptimizeResult(x=start, fun=0.0)
     )
     Surrogate(features, values, steps=5)
     targets = (values - values.mean()) / values.std()
