@@ -59,7 +59,6 @@ def test_the_scaled_designs_are_public_ones_at_other_widths_and_depths(
         assert mixers[0].options["heads"] == large.dim // mixers[1].options["head_dim"]
 
 
-@pytest.mark.slow
 def test_everything_that_is_compared_costs_as_much_as_the_reference_or_less(
     experiment: SimpleNamespace, space: SearchSpace
 ) -> None:
