@@ -109,6 +109,7 @@ def test_a_search_for_netscore_finds_the_design_that_is_best_by_hand(space: Path
     assert [str(o) for o in run.objectives] == ["maximise netscore"]
 
 
+@pytest.mark.slow
 def test_a_floor_under_the_score_holds_for_the_best(space: Path, tmp_path: Path) -> None:
     """Where NetScore alone takes a small design."""
     free = search(space, out=tmp_path / "free", budget=SIZE, utility="netscore", **SHARE)
@@ -211,6 +212,7 @@ def test_a_run_of_before_there_were_utilities_can_be_read(space: Path, tmp_path:
     assert len(search(None, out=run.path, resume=True, budget=5).frame()) == 5
 
 
+@pytest.mark.slow
 def test_a_utility_may_read_what_the_space_does_not_speak_of(
     space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,7 +126,13 @@ def test_a_new_pattern_is_one_file(tmp_path: Path) -> None:
             space_from_text(SPACE.replace("[3, 5]", "[3, 4]"))
         assert "side of the neighbourhood" in json.dumps(json_schema()["$defs"]["token_mixer"])
         run = gas.search(
-            space, out=tmp_path / "run", budget=6, proxy="pca_count", fidelity={"batch": 2, "seeds": 1}, workers=1
+            space,
+            out=tmp_path / "run",
+            budget=6,
+            proxy="pca_count",
+            fidelity={"batch": 2, "seeds": 1},
+            workers=1,
+            generator="random",
         )
         rows = run.frame()
         assert list(rows["status"]) == ["ok"] * 6

@@ -183,7 +183,7 @@ def _state(space: SearchSpace, segment: int, row: int) -> int:
 
 def test_a_design_of_another_space_is_refused() -> None:
     stranger = loaded("turbovit").sample_feasible(1)[0]
-    with pytest.raises(SpaceError, match=r"^designs\.architectures\[0\]: stages: got 4 stages"):
+    with pytest.raises(SpaceError, match=r"^designs\.architectures\[0\]: stages: got 4; expected 3"):
         loaded("tiny").designs(architectures=[stranger])
 
 
