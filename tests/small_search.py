@@ -6,6 +6,7 @@ Also run as a script, for tests that kill a search: it knows the proxy, and is o
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -148,6 +149,8 @@ def command(*words: object, **environment: str) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell starts what it puts into the background deaf to Ctrl-C, and so would the tests' children be.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

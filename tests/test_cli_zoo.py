@@ -90,6 +90,7 @@ def test_costs_say_what_folding_changes_and_where_it_changes_something(call) -> 
     assert "folded" not in call("cost", "turbovit")[1]
 
 
+@pytest.mark.slow
 def test_an_export_folds_unless_told_not_to(call) -> None:
     code, out, _ = call("export", "folding.yaml", "--out", "out")
     assert code == 0
@@ -102,6 +103,7 @@ def test_an_export_folds_unless_told_not_to(call) -> None:
     assert "gas export folding.yaml --out plain --no-fold" in Path("plain/folding.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_same_in_python(call) -> None:
     design = gas.load("folding.yaml")
     assert gas.export(design, "a").folded_difference is not None

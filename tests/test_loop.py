@@ -239,7 +239,7 @@ def cut(archive: Archive, k: int, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", GENERATORS.names())
-@pytest.mark.parametrize("capacity", [1, 3])
+@pytest.mark.parametrize("capacity", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_run_cut_anywhere_and_resumed_equals_the_unbroken_one(
     name: str, capacity: int, tmp_path: Path, space: SearchSpace, monkeypatch
 ) -> None:

@@ -94,7 +94,7 @@ def test_a_search_that_is_stopped_halfway_goes_on_and_evaluates_nothing_twice(
     out, log = tmp_path / "my run", tmp_path / "log"
     options = ["--budget", 12, "--workers", 1, "--proxy", "quick", "--seed", 5, "--option", "start=4"]
     options += ["--generator", "evolution"]
-    process = command("search", "--space", space, "--out", out, *options, QUICK_SECONDS="0.3", QUICK_LOG=str(log))
+    process = command("search", "--space", space, "--out", out, *options, QUICK_SECONDS="0.1", QUICK_LOG=str(log))
     wait_for(out, 3, process)
     os.kill(process.pid, how)
     _, errors = process.communicate(timeout=BEGIN_S)

@@ -76,6 +76,7 @@ def whole(space: SearchSpace) -> dict[str, Architecture]:
     return {i: d for i, d in every.items() if not small_search.fails(d) and not math.isnan(netscore(d))}
 
 
+@pytest.mark.slow
 def test_a_search_for_netscore_finds_the_design_that_is_best_by_hand(space: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
     run = search(space, out=tmp_path / "run", budget=SIZE, utility="netscore", watch=seen.append, **SHARE)

@@ -19,6 +19,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.mark.slow
 def test_a_profile_is_made_kept_and_told(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(SMALL) == 0
     told = capsys.readouterr()

@@ -84,6 +84,7 @@ def test_a_design_is_a_space_with_one_member() -> None:
     assert "Decisions\n" not in text
 
 
+@pytest.mark.slow
 def test_a_long_list_of_choices_is_cut_in_the_table_and_whole_as_json() -> None:
     space = load_space("hybrid.yaml")
     text, data = io.StringIO(), io.StringIO()

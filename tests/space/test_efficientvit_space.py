@@ -80,6 +80,7 @@ def runs(design: Architecture) -> None:
         assert parameter.grad.isfinite().all(), name
 
 
+@pytest.mark.slow
 def test_random_designs_cost_what_is_traced_and_run(space: SearchSpace) -> None:
     for design in space.sample(6, seed=0):
         runs(design)
