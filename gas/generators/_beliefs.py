@@ -174,7 +174,7 @@ class Beliefs:
     def expected(self, designs: Designs, features: NDArray) -> NDArray[np.float64]:
         """(N, M) losses at the means."""
         none = np.zeros(len(features))
-        return self._losses(designs, {n: (m.mean(features), none) for n, m in self._models.items()}, nodes=1)[0]
+        return self._losses(designs, {n: (m.mean(features), none) for n, m in self._models.items()}, at_means=True)[0]
 
     def _chance(self, beliefs: Mapping[str, tuple[NDArray, NDArray | float]], count: int) -> NDArray[np.float64]:
         # In logarithms, so that far from the bounds there is still a nearer and a farther; both ends as independent.
@@ -187,13 +187,13 @@ class Beliefs:
         return np.exp(np.maximum(total - total.max(initial=-math.inf), -700.0))
 
     def _losses(
-        self, designs: Designs, beliefs: Mapping[str, tuple[NDArray, NDArray]], nodes: int = 0
+        self, designs: Designs, beliefs: Mapping[str, tuple[NDArray, NDArray]], at_means: bool = False
     ) -> NDArray[np.float64]:
         exact = self._space.exact_costs(designs)
         sure = {self._objectives[k].metric for k in self.settled} - {c.metric for c in self._requirements}
         scenarios = {}
         for number, (name, (mean, spread)) in enumerate(beliefs.items()):
-            values = mean[None] if nodes or name in sure else quantiles(mean, spread)
+            values = mean[None] if at_means or name in sure else quantiles(mean, spread)
             # The scenarios of two metrics are paired in different orders, so that one does not decide the other.
             scenarios[name] = np.roll(values[:: 1 - 2 * (number % 2)], number // 2 + number, axis=0)
         metrics = {**{n: v.astype(float)[None] for n, v in exact.items()}, **scenarios}

@@ -176,8 +176,9 @@ class InquisitorGenerator(Generator):
         ranks = self._ranks(numbers.tolist(), losses)
         if not self._surrogate:
             return self._unscreened(known, ranks, n)
-        beliefs = self._believe(known, ranks)
-        acquisition = self._acquisition(beliefs, known, losses)
+        features = self._features(known)
+        beliefs = self._believe(features, ranks)
+        acquisition = self._acquisition(beliefs, known, features, losses)
         waiting = self._designs(np.array([k for k in self._pending if k in self._codes], dtype=np.int64))
         for row in beliefs.expected(waiting, self._features(waiting)):
             acquisition.add(row)
@@ -199,8 +200,8 @@ class InquisitorGenerator(Generator):
         ranks[behind] = ranks[far == 0].max(initial=-1) + 1 + np.arange(len(behind)) // TOGETHER
         return ranks
 
-    def _believe(self, known: Designs, ranks: NDArray) -> Beliefs:
-        """The models, conditioned on what was told."""
+    def _believe(self, known: NDArray, ranks: NDArray) -> Beliefs:
+        """The models, conditioned on what was told; `known` are the (N, F) features of the designs."""
         if self._beliefs is None:
             self._beliefs = Beliefs(self.space, self.objectives, self.requirements, self.utility)
         # The best are worth remembering, but they alone would be those that noise was kind to.
@@ -211,13 +212,12 @@ class InquisitorGenerator(Generator):
         order = np.array([*order[: len(order) // 2], *range(len(known), len(listed)), *order[len(order) // 2 :]])
         told = {name: np.array([m.get(name, math.nan) for m in listed]) for name in self._beliefs.uncertain}
         refused = self._features(self._designs(np.array(list(self._refused), dtype=np.int64)))
-        features = np.concatenate([self._features(known), refused])
-        self._beliefs.learn(features, told, order, self._numbers)
+        self._beliefs.learn(np.concatenate([known, refused]), told, order, self._numbers)
         if len(self._failed) >= FAILURES:
-            self._beliefs.fear(self._features(known), self._features(self._designs(np.array(self._failed))))
+            self._beliefs.fear(known, self._features(self._designs(np.array(self._failed))))
         return self._beliefs
 
-    def _acquisition(self, beliefs: Beliefs, known: Designs, losses: NDArray) -> Acquisition:
+    def _acquisition(self, beliefs: Beliefs, known: Designs, features: NDArray, losses: NDArray) -> Acquisition:
         """What designs add to the known ones, told at what is believed of these: noise flatters single evaluations."""
         if len(self.objectives) == 1:
             acquisition: Acquisition = BestSoFar()
@@ -237,7 +237,7 @@ class InquisitorGenerator(Generator):
                 acquisition = KnownCosts(column, self._reference, usual[:, others], most)
             else:
                 acquisition = Weighted(np.nanmin(usual, axis=0), self._reference, self._numbers)
-        for row in beliefs.expected(known, self._features(known)):
+        for row in beliefs.expected(known, features):
             acquisition.add(row)
         return acquisition
 

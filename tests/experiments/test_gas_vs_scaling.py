@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from experiments.experiment_scripts import EXPERIMENTS, scripts
 from scipy import stats
 
 from gas.plan import plan
 from gas.space import SearchSpace, load
 
-FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "gas_vs_scaling"
+FOLDER = EXPERIMENTS / "gas_vs_scaling"
 NAMES = ("designs", "report", "run")
 
 
 @pytest.fixture(scope="module")
 def experiment() -> Iterator[SimpleNamespace]:
-    """The scripts as modules; their names are gone from `sys` afterwards, as other experiments use them too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        found: dict[str, ModuleType] = {name: importlib.import_module(name) for name in NAMES}
-        yield SimpleNamespace(**found)
-    for name in NAMES:
-        sys.modules.pop(name, None)
+    with scripts("gas_vs_scaling", NAMES) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import math
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from experiments.experiment_scripts import EXPERIMENTS, scripts
 
 from gas.architecture import Architecture, Spec
 from gas.patterns import options_of
 from gas.space import SearchSpace, load_space
 
-FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "search_efficiency"
+FOLDER = EXPERIMENTS / "search_efficiency"
 NAMES = ("problem", "samplers", "replay", "analytic", "real", "best_known", "summary")
 
 
 @pytest.fixture(scope="module")
 def experiment() -> Iterator[SimpleNamespace]:
-    """The scripts as modules; their names are gone from `sys` afterwards, as other experiments use them too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        found: dict[str, ModuleType] = {name: importlib.import_module(name) for name in NAMES}
-        yield SimpleNamespace(**found)
-    for name in NAMES:
-        sys.modules.pop(name, None)
+    with scripts("search_efficiency", NAMES) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
