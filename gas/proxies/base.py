@@ -73,8 +73,10 @@ class Proxy(ABC):
         default_data: What it runs on unless told otherwise.
         accuracy: Metric that is the share of held-out images put right, 0 to 1; empty where it tells none.
         fidelity_on: Per data source, fields of the default fidelity that differ on it.
+        resumable: True where `resume` can go on from where a lower fidelity stopped.
 
     Attributes:
+        device: Where torch works: `cpu`, or `cuda` on a worker that was given a GPU.
         inspect: Where not None: a proxy that trains a design calls it with the trained network in evaluation mode, the
             reduced design that it was built from, and images that it was not trained on.
     """
@@ -86,7 +88,9 @@ class Proxy(ABC):
     default_data: ClassVar[str] = "digits"
     accuracy: ClassVar[str] = ""
     fidelity_on: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    resumable: ClassVar[bool] = False
     inspect: Callable[[Network, Architecture, Tensor], None] | None = None
+    device: str = "cpu"
 
     def __init__(
         self,
@@ -130,6 +134,26 @@ class Proxy(ABC):
             ValueError: No score came out (a loss that is not a number).
             TimeoutError: The deadline has passed.
         """
+
+    def resume(
+        self, architecture: Architecture, state: bytes = b"", *, seed: int = 0, deadline: float | None = None
+    ) -> tuple[dict[str, float], bytes]:
+        """As `score`, going on from where this design's training stopped at a lower fidelity.
+
+        Args:
+            architecture: The design at its own size.
+            state: What the lower fidelity gave back; empty for a beginning.
+            seed: As for `score`, and the same at every fidelity.
+            deadline: As for `score`.
+
+        Returns:
+            The metrics, and what to go on from. Where only the steps grew, the metrics are those of `score`.
+
+        Raises:
+            NotImplementedError: This proxy is not `resumable`.
+            ValueError: The state is none of this proxy's; else as `score`.
+        """
+        raise NotImplementedError(f"proxy {self.name} does not go on from a state")
 
     def settings(self) -> dict[str, Any]:
         """Plain data from which `create` makes an equal proxy."""
