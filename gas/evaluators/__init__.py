@@ -1,5 +1,6 @@
 """Where proxies run: in process, or on Ray workers; one interface, and no candidate lost on either."""
 
-from gas.evaluators.base import EVALUATORS, Evaluator, Outcome, Work, create
+from gas.evaluators._work import Outcome, Task, Work
+from gas.evaluators.base import EVALUATORS, Evaluator, create
 
-__all__ = ["EVALUATORS", "Evaluator", "Outcome", "Work", "create"]
+__all__ = ["EVALUATORS", "Evaluator", "Outcome", "Task", "Work", "create"]

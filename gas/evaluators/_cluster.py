@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gas.errors import SettingError, describe
-from gas.evaluators.base import reason_of
+from gas.evaluators._work import reason_of
 
 SOCKET_PATH = 107
 """Longest path of a socket on Linux, bytes."""

@@ -13,18 +13,8 @@ from types import FrameType
 
 from gas.costs import pinned
 from gas.errors import SettingError, describe
-from gas.evaluation import Candidate
-from gas.evaluators.base import (
-    EVALUATORS,
-    Evaluator,
-    Outcome,
-    OutOfTime,
-    Work,
-    over_time,
-    prepare,
-    run_work,
-    worker_name,
-)
+from gas.evaluators._work import Outcome, OutOfTime, Task, Work, over_time, prepare, run_work, worker_name
+from gas.evaluators.base import EVALUATORS, Evaluator
 
 GRACE_S = 0.5
 """What a proxy gets beyond its limit to notice by itself, which leaves it tidier than being cut off, seconds."""
@@ -44,33 +34,27 @@ class InProcess(Evaluator):
             raise SettingError(f"workers: {describe(workers, '1 with the evaluator in_process; ray takes more')}")
         if address is not None:
             raise SettingError(f"address: {describe(address, 'none with the evaluator in_process')}")
-        self._proxies = prepare(work)
-        self._queue: deque[Candidate] = deque()
+        self._prepared = prepare(work)
+        self._queue: deque[Task] = deque()
 
-    def _start(self, candidate: Candidate) -> None:
-        self._queue.append(candidate)
+    def _start(self, task: Task) -> None:
+        self._queue.append(task)
 
     def collect(self, timeout: float) -> list[Outcome]:
         """The outcome of the oldest candidate, however long it takes: the timeout bounds waiting, and nothing waits."""
         if not self._queue:
             return []
-        candidate = self._queue[0]
+        task = self._queue[0]
         limit = self.work.limit_s
         try:
-            # One thread, as on a Ray worker: the same scores, and no more of the machine than one worker takes.
-            with pinned(1), _cut_after(limit + GRACE_S):
-                outcome = run_work(
-                    self._proxies,
-                    candidate.number,
-                    candidate.architecture.to_json(),
-                    limit_s=limit,
-                    memory_mib=self.work.memory_mib,
-                    probes=self.work.probes,
-                )
+            # As many threads as on a Ray worker: the same scores, and no more of the machine than one worker takes.
+            with pinned(self.work.threads), _cut_after(limit + GRACE_S):
+                design = task.candidate.architecture.to_json()
+                outcome = run_work(self._prepared, task.number, design, task.rung, task.state)
         except OutOfTime:  # between the end of the work and the end of the timer
-            outcome = Outcome(candidate.number, {}, over_time(limit), limit + GRACE_S, worker_name())
+            outcome = Outcome(task.number, {}, over_time(limit), limit + GRACE_S, worker_name(), rung=task.rung)
         self._queue.popleft()
-        del self._submitted[candidate.number]
+        del self._submitted[task.number]
         return [outcome]
 
     def _stop(self) -> None:

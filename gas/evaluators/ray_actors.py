@@ -15,30 +15,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from gas.errors import GasError, SettingError
-from gas.evaluation import Candidate
 from gas.evaluators._cluster import connect
-from gas.evaluators.base import (
-    EVALUATORS,
-    Evaluator,
-    Outcome,
-    Prepared,
-    Work,
-    over_time,
-    prepare,
-    reason_of,
-    run_work,
-    worker_name,
-)
+from gas.evaluators._work import Outcome, Prepared, Task, Work, over_time, prepare, reason_of, run_work, worker_name
+from gas.evaluators.base import EVALUATORS, Evaluator
 
 START_S = 300.0
 """Time for a worker to start and to load its data, seconds."""
 
 GRACE_S = 1.0
 """What a proxy gets beyond its limit to notice by itself, before its worker is killed, seconds."""
-
-RETRIES = 1
-"""Further attempts at a candidate whose worker died: the fault may be another's (a machine that went away, a process
-killed for want of memory)."""
 
 STARTS = 3
 """Attempts in a row at starting a worker."""
@@ -55,21 +40,19 @@ class Worker:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         torch.set_num_threads(1)
         self._work = work
-        self._proxies: Prepared = ()
+        self._prepared: Prepared | None = None
 
     def ready(self) -> tuple[str, GasError | None]:
         """The worker's name once its proxies are loaded, or what is wrong with them."""
         try:
-            self._proxies = prepare(self._work)
+            self._prepared = prepare(self._work)
         except GasError as error:
             return worker_name(), error
         return worker_name(), None
 
-    def score(self, number: int, architecture: str) -> Outcome:
+    def score(self, number: int, architecture: str, rung: int, state: bytes) -> Outcome:
         """See `run_work`."""
-        work = self._work
-        limits = {"limit_s": work.limit_s, "memory_mib": work.memory_mib}
-        return run_work(self._proxies, number, architecture, **limits, probes=work.probes)
+        return run_work(self._prepared, number, architecture, rung, state)
 
 
 @dataclass
@@ -78,7 +61,7 @@ class _Slot:
 
     actor: Any = None
     call: Any = None
-    candidate: Candidate | None = None
+    task: Task | None = None
     since: float = 0.0
     due: float = math.inf
     name: str = ""
@@ -100,7 +83,7 @@ class RayActors(Evaluator):
 
         self._ray = ray
         self._actors = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Worker)
-        self._queue: deque[Candidate] = deque()
+        self._queue: deque[Task] = deque()
         self._deaths: Counter[int] = Counter()
         self._done: list[Outcome] = []
         self._slots = [_Slot() for _ in range(workers)]
@@ -113,8 +96,8 @@ class RayActors(Evaluator):
             self.close()
             raise
 
-    def _start(self, candidate: Candidate) -> None:
-        self._queue.append(candidate)
+    def _start(self, task: Task) -> None:
+        self._queue.append(task)
         self._dispatch()
 
     def collect(self, timeout: float) -> list[Outcome]:
@@ -145,10 +128,11 @@ class RayActors(Evaluator):
     def _dispatch(self) -> None:
         for slot in self._slots:
             if slot.call is None and self._queue:
-                slot.candidate = self._queue.popleft()
+                task = slot.task = self._queue.popleft()
                 slot.since = time.monotonic()
                 slot.due = slot.since + self.work.limit_s + GRACE_S
-                slot.call = slot.actor.score.remote(slot.candidate.number, slot.candidate.architecture.to_json())
+                design = task.candidate.architecture.to_json()
+                slot.call = slot.actor.score.remote(task.number, design, task.rung, task.state)
 
     def _step(self, end: float, *, strict: bool = False) -> None:
         """Waits for the first of: a call that returns, one that is overdue, `end`; and deals with it.
@@ -169,19 +153,19 @@ class RayActors(Evaluator):
     def _receive(self, slot: _Slot, strict: bool) -> None:
         """Takes in what a call has come to."""
         errors = self._ray.exceptions
-        candidate = slot.candidate
+        task = slot.task
         try:
             value = self._ray.get(slot.call)
         except errors.RayError as error:
             raised = isinstance(error, errors.RayTaskError)  # the worker is well, and the call is not
-            if candidate is None:
+            if task is None:
                 self._not_started(slot, SettingError(f"ray: got a worker that does not start: {_told(error)}"), strict)
             elif raised:
-                self._finish(slot, Outcome(candidate.number, {}, _told(error), _spent(slot), slot.name))
+                self._finish(slot, _failed(slot, _told(error)))
             else:
                 self._died(slot, _told(error))
             return
-        if candidate is not None:
+        if task is not None:
             self._finish(slot, value)
             return
         slot.name, error = value
@@ -194,20 +178,19 @@ class RayActors(Evaluator):
         """The slot's candidate has come to an end, and the worker is free."""
         self._done.append(outcome)
         self._deaths.pop(outcome.number, None)
-        slot.call, slot.candidate, slot.due = None, None, math.inf
+        slot.call, slot.task, slot.due = None, None, math.inf
 
     def _died(self, slot: _Slot, how: str) -> None:
-        candidate = slot.candidate
-        self._deaths[candidate.number] += 1
-        if self._deaths[candidate.number] <= RETRIES:
-            self._queue.appendleft(candidate)
+        task = slot.task
+        self._deaths[task.number] += 1
+        if self._deaths[task.number] <= self.work.retries:
+            self._queue.appendleft(task)
         else:
-            reason = f"its worker was killed or crashed, {1 + RETRIES} times: {how}"
-            self._finish(slot, Outcome(candidate.number, {}, reason, _spent(slot), slot.name))
+            self._finish(slot, _failed(slot, f"its worker was killed or crashed, {1 + self.work.retries} times: {how}"))
         self._launch(slot)
 
     def _overdue(self, slot: _Slot, strict: bool) -> None:
-        if slot.candidate is None:
+        if slot.task is None:
             free = int(self._ray.available_resources().get("CPU", 0))
             problem = (
                 f"ray: got a worker that is not ready after {START_S:g} s; expected it by then ({free} CPUs are free)"
@@ -215,7 +198,7 @@ class RayActors(Evaluator):
             self._not_started(slot, SettingError(problem), strict)
             return
         reason = f"{over_time(self.work.limit_s)}, and its worker had to be killed"
-        self._finish(slot, Outcome(slot.candidate.number, {}, reason, _spent(slot), slot.name))
+        self._finish(slot, _failed(slot, reason))
         self._launch(slot)
 
     def _not_started(self, slot: _Slot, error: GasError, strict: bool) -> None:
@@ -233,7 +216,7 @@ class RayActors(Evaluator):
     def _launch(self, slot: _Slot) -> None:
         """Puts a new worker in the slot, in place of one that is dead or shall be."""
         self._kill(slot)
-        slot.candidate = None
+        slot.task = None
         slot.due = time.monotonic() + START_S
         slot.actor = self._actors.remote(self.work)
         slot.call = slot.actor.ready.remote()
@@ -245,8 +228,9 @@ class RayActors(Evaluator):
         slot.actor = None
 
 
-def _spent(slot: _Slot) -> float:
-    return time.monotonic() - slot.since
+def _failed(slot: _Slot, reason: str) -> Outcome:
+    """The outcome of a candidate of which the worker has nothing to say."""
+    return Outcome(slot.task.number, {}, reason, time.monotonic() - slot.since, slot.name, rung=slot.task.rung)
 
 
 def _told(error: Exception) -> str:

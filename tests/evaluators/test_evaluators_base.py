@@ -10,7 +10,7 @@ import pytest
 
 from gas.errors import DataError, SettingError, UnknownNameError
 from gas.evaluators import EVALUATORS, Outcome, Work, create
-from gas.evaluators.base import OutOfTime, memory_limit, prepare, reason_of, run_work
+from gas.evaluators._work import OutOfTime, Prepared, memory_limit, prepare, reason_of, run_work
 
 
 class Stub:
@@ -22,7 +22,7 @@ class Stub:
 
 def run(*scores, **limits) -> Outcome:
     text = '{"head":{"pattern":"h"},"input":{"channels":3,"resolution":32},"stages":[],"stem":{"pattern":"s"}}'
-    return run_work([(Stub(score), 5) for score in scores], 3, text, **limits)
+    return run_work(Prepared(Work((), **limits), [[(Stub(score), 5) for score in scores]]), 3, text)
 
 
 def fails(error: BaseException):
@@ -82,8 +82,8 @@ def test_whatever_goes_wrong_is_the_reason_and_leaves_no_metrics(score, reason: 
 
 
 def test_a_design_that_cannot_be_read_is_a_reason() -> None:
-    assert run_work([], 0, "{").reason.startswith("JSONDecodeError: ")
-    assert run_work([], 0, "{}").reason.startswith("DesignError: ")
+    assert run_work(Prepared(Work(()), [[]]), 0, "{").reason.startswith("JSONDecodeError: ")
+    assert run_work(Prepared(Work(()), [[]]), 0, "{}").reason.startswith("DesignError: ")
 
 
 def test_ctrl_c_is_not_taken_for_a_failure() -> None:

@@ -57,7 +57,7 @@ def test_off_the_main_thread_a_watched_deadline_still_holds(troubled) -> None:
 def test_ctrl_c_loses_no_candidate(troubled, monkeypatch) -> None:
     with create("in_process", WORK) as evaluator:
         evaluator.submit(troubled(0))
-        (proxy, _), *_ = evaluator._proxies
+        (proxy, _), *_ = evaluator._prepared.rungs[0]
 
         def interrupted(*_: object, **__: object) -> dict[str, float]:
             raise KeyboardInterrupt

@@ -15,7 +15,7 @@ from proxies.designs import tiny
 from gas.errors import UnknownNameError
 from gas.evaluation import Candidate
 from gas.evaluators import Work, create
-from gas.evaluators.base import OutOfTime, prepare, run_work
+from gas.evaluators._work import OutOfTime, Prepared, prepare, run_work
 from gas.plan import plan
 from gas.probes import PROBES, probe
 from gas.probes.base import register
@@ -33,7 +33,7 @@ class Constant:
 
 
 def run(proxy: Any, seed: int = 5, **options: Any) -> Any:
-    return run_work([(proxy, seed)], 3, tiny().to_json(), **options)
+    return run_work(Prepared(Work((), **options), [[(proxy, seed)]]), 3, tiny().to_json())
 
 
 def test_a_scored_design_is_probed_with_the_proxy_s_seed() -> None:
