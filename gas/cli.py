@@ -74,6 +74,9 @@ how_csv = click.option("--csv", "how", flag_value="csv", help="Print CSV.")
 @click.option("--proxy", help="What stands in for accuracy [default: blend].")
 @click.option("--data", help="The proxy's images: digits, procedural, or a folder [default: the proxy's own].")
 @click.option("--fidelity", "fidelity", multiple=True, metavar="NAME=VALUE", help="A field of the proxy's fidelity.")
+@click.option("--bank", metavar="DIR", help="A bank of gas train-bank, for the proxy shared_weights.")
+@click.option("--ladder", metavar="STEPS,...", help="Train in rungs, and stop at each who is not among the best 1 in eta.")
+@click.option("--eta", type=float, help="One design in so many goes on from each rung [default: 3].")
 @click.option("--ray-address", "address", help="A running Ray cluster [default: Ray is started here].")
 @click.option("--target", help="What latency is measured on [default: cpu_eager].")
 @click.option("--batch", type=int, help="Images per call for latency and memory [default: 1].")
@@ -255,6 +258,31 @@ def profile(space: str, target: str, batch: int, threads: int, designs: int, how
     from gas.commands import profile_command
 
     profile_command(space, target, batch=batch, threads=threads, designs=designs, how=how or "text", **rest)
+
+
+@cli.command("train-bank")
+@click.argument("space")
+@click.option("--out", required=True, metavar="DIR", help="Folder of the bank.")
+@click.option("--steps", type=click.IntRange(1), help="Training steps [default: 3000].")
+@click.option("--batch", type=click.IntRange(1), help="Images per step [default: 64].")
+@click.option("--data", help="Images: digits, procedural, or a folder [default: digits].")
+@click.option("--fidelity", multiple=True, metavar="NAME=VALUE", help="A field of the fidelity, as for gas search.")
+@click.option("--seed", type=int, help="Seed of the data, the weights and the designs of each step [default: 0].")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes that share a batch.")
+@click.option("--ray-address", "address", help="A running Ray cluster [default: Ray is started here].")
+@click.option("--resume", is_flag=True, help="Go on with the bank in --out.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@how_json
+def train_bank(space: str, out: str, fidelity: tuple[str, ...], **given: Any) -> None:
+    """Train weights that all designs of SPACE share.
+
+    A search with --proxy shared_weights --bank DIR then scores a design without training it. Every step trains the
+    largest design, the smallest and two drawn ones. Ctrl-C leaves a bank that --resume continues.
+    """
+    from gas.arguments import pairs
+    from gas.report.banks import run_training
+
+    run_training(space, out, fidelity=pairs("fidelity", fidelity), **given)
 
 
 @cli.command()

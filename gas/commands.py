@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shlex
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gas.architecture import Architecture
+from gas.arguments import settings_of, where
 from gas.errors import GasError, SettingError, describe
 from gas.evaluation import Objective
 from gas.report.agreement import latency_notes, plot_latency
@@ -19,15 +19,12 @@ from gas.report.designs import compare_columns, compare_rows
 from gas.report.progress import SearchProgress
 from gas.report.tables import Column, show, to_csv, to_json
 from gas.run import Run, open_run
-from gas.settings import seconds_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from gas.loop import Progress
 
-DEFAULT_SPACE = "turbovit.yaml"
-DEFAULT_TIME = "5m"
 FRONT_ROWS = 15
 MEMORY_NOTE = "memory: weights and the peak of one forward pass (float32, folded); kernels' own scratch is not in it"
 FOLDED_NOTE = "folded: for inference, with norms and branches in the layers beside them"
@@ -38,8 +35,8 @@ def run_search(given: dict[str, Any]) -> None:
     from gas.session import Session
 
     how, quiet = given.pop("how"), given.pop("quiet")
-    space, out, resume = _where(given)
-    settings = _settings(given, resume=resume)
+    space, out, resume = where(given)
+    settings = settings_of(given, resume=resume)
     bar = None if quiet else SearchProgress()
     try:
         with Session(space, out, resume=resume, settings=settings, watch=_watcher(bar)) as session:
@@ -217,59 +214,6 @@ def export_command(
     print(f"checked in a fresh process without gas: outputs differ by {result.difference:g} at most; {kind}")
     if result.folded_difference is not None:
         print(f"folded for inference by its function load: outputs differ by {result.folded_difference:.2g} relative")
-
-
-def _where(given: dict[str, Any]) -> tuple[str | None, Path, bool]:
-    """Space, directory and whether to resume, as the options say."""
-    space, out, resume = given.pop("space"), given.pop("out"), given.pop("resume")
-    if_exists = given.pop("resume_if_exists")
-    if resume is not None:
-        if out is not None and Path(out) != Path(resume):
-            raise SettingError(f"out: got {out}; a resumed run stays in {resume}")
-        return space, Path(resume), True
-    if out is None:
-        out = f"runs/{Path(space or DEFAULT_SPACE).stem}"
-    if if_exists and (Path(out) / "run.json").exists():
-        return space, Path(out), True
-    return space or DEFAULT_SPACE, Path(out), False
-
-
-def _settings(given: Mapping[str, Any], *, resume: bool) -> dict[str, Any]:
-    """The settings that the options give; defaults of the command only for a new run."""
-    settings = {name: value for name, value in given.items() if value not in (None, ())}
-    options, fidelity = settings.pop("options", ()), settings.pop("fidelity", ())
-    settings |= {"generator_options": _pairs("option", options)} if options else {}
-    settings |= {"fidelity": _pairs("fidelity", fidelity)} if fidelity else {}
-    time_limit, limit = settings.pop("time_limit", None), settings.pop("limit", None)
-    if time_limit is not None or not resume:
-        settings["seconds"] = None if time_limit == "none" else seconds_of(time_limit or DEFAULT_TIME)
-    if limit is not None:
-        settings["limit_s"] = seconds_of(limit, "limit")
-    if not resume:
-        settings.setdefault("workers", len(os.sched_getaffinity(0)))
-    return settings
-
-
-def _pairs(name: str, given: Sequence[str]) -> dict[str, Any]:
-    """`a=1` and `b=0.5,c=x` -> a mapping, numbers as numbers."""
-    result: dict[str, Any] = {}
-    for part in (p for text in given for p in text.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals or not key:
-            raise SettingError(f"{name}: {describe(part, 'NAME=VALUE')}")
-        result[key.strip()] = _plain(value.strip())
-    return result
-
-
-def _plain(text: str) -> Any:
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _watcher(bar: SearchProgress | None) -> Any:

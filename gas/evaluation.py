@@ -84,6 +84,7 @@ class Status(enum.StrEnum):
     INFEASIBLE = "infeasible"
     DUPLICATE = "duplicate"
     FAILED = "failed"
+    STOPPED = "stopped"  # early, at a rung below the last: it did not promise enough to go on
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,9 @@ class Evaluation:
     Args:
         candidate: The candidate.
         status: Outcome.
-        metrics: Value per metric name; costs are there whatever the outcome, proxies only where it is `ok`.
-        reason: Why it failed or is infeasible; empty otherwise.
+        metrics: Value per metric name; costs are there whatever the outcome, proxies only where it is `ok`. Where it
+            was stopped, what the proxies would have come to, marked `_predicted`.
+        reason: Why it failed, is infeasible or was stopped; empty otherwise.
         seconds: Worker time spent on it.
         probes: What probing the built design found: a mapping per block, in order, of reading to value, with the
             number of its stage under `stage`; empty where it was not probed.
@@ -128,3 +130,29 @@ class Evaluation:
     def ok(self) -> bool:
         """True where every metric asked for is there."""
         return self.status is Status.OK
+
+    @property
+    def counts(self) -> bool:
+        """True where it is one of the evaluations of a budget: a worker had it."""
+        return self.status in (Status.OK, Status.FAILED, Status.STOPPED)
+
+
+@dataclass(frozen=True)
+class Climb:
+    """What a candidate came to at a rung of the ladder below the last.
+
+    Args:
+        candidate: The candidate.
+        rung: The rung, from 0.
+        metrics: Of its proxies there.
+        costs: Its costs.
+        goes_on: True where it is to go on to the next rung.
+        seconds: Worker time spent at this rung.
+    """
+
+    candidate: Candidate
+    rung: int
+    metrics: Mapping[str, float]
+    costs: Mapping[str, float]
+    goes_on: bool
+    seconds: float = 0.0

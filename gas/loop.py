@@ -9,62 +9,41 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
-from gas.archive import Archive
+from gas.archive import Archive, States
 from gas.errors import RunError
-from gas.evaluation import Candidate, Evaluation, Objective, Status
+from gas.evaluation import Candidate, Climb, Evaluation, Objective, Status
 from gas.evaluators import Evaluator, Outcome
 from gas.generators import Generator
-from gas.pareto import hypervolume
+from gas.ladder import PREDICTED, Ladder
 from gas.pricing import Pricing
+from gas.progress import Front, Progress
 from gas.utility import Utility
 
 REJECTIONS = 2_000  # candidates in a row that never reach a worker, before the search gives up
+TURN_S = 0.1  # for proposing, before what has come back meanwhile is looked at
+RECENT = 101  # evaluations whose time says how long the next will take
+COSTS = ("latency_ms_predicted",)  # predictions that are no proxy's
 
 
 @dataclass
-class Progress:
-    """How far a search has come, for whoever watches it.
+class _Flight:
+    """A candidate on its way.
 
     Args:
-        total: Evaluations wanted.
-        done: Evaluations finished, failed ones included.
-        failed: Of these, failed.
-        proposed: Candidates proposed.
-        infeasible: Of these, outside the constraints.
-        duplicate: Of these, proposed before.
-        in_flight: Evaluations under way.
-        best: Best value of the first objective so far; NaN before the first.
-        hypervolume: Volume dominated so far, with each objective to be made small as a share of its bound; NaN where
-            one has no bound.
-        elapsed: Seconds since the start.
-        seconds_left: Estimate; NaN before there is one.
-        note: What is going on, in words.
+        candidate: The candidate.
+        costs: What it costs.
+        seconds: Worker time spent on it at the rungs below.
     """
 
-    total: int
-    done: int = 0
-    failed: int = 0
-    proposed: int = 0
-    infeasible: int = 0
-    duplicate: int = 0
-    in_flight: int = 0
-    best: float = math.nan
-    hypervolume: float = math.nan
-    elapsed: float = 0.0
-    seconds_left: float = math.nan
-    note: str = ""
-
-    @property
-    def feasible_share(self) -> float:
-        """Share of new designs that satisfied the constraints; NaN before the first."""
-        fresh = self.proposed - self.duplicate
-        return (fresh - self.infeasible) / fresh if fresh else math.nan
+    candidate: Candidate
+    costs: dict[str, float]
+    seconds: float = 0.0
 
 
 @dataclass
@@ -84,6 +63,9 @@ class Loop:
         watch: Called with the progress whenever it has changed.
         log: Takes a line for every candidate told.
         utility: What the objective is worked out from, where it is a utility.
+        ladder: Says who is trained further, where the proxy has rungs.
+        states: Where trainings under way are kept; None keeps none, so that what is cut off begins anew.
+        rungs: JSON of the fidelity of each rung below the last.
     """
 
     generator: Generator
@@ -98,15 +80,18 @@ class Loop:
     watch: Callable[[Progress], None] = lambda progress: None
     log: Callable[[str], None] = lambda line: None
     utility: Utility | None = None
+    ladder: Ladder = field(default_factory=lambda: Ladder(1, 2))
+    states: States | None = None
+    rungs: tuple[str, ...] = ()
     progress: Progress = field(init=False)
 
     def __post_init__(self) -> None:
         self.progress = Progress(self.budget)
         self._seen: dict[str, int] = {}
-        self._flying: dict[int, tuple[Candidate, dict[str, float]]] = {}
-        self._losses: list[tuple[float, ...]] = []
-        self._shown = 0  # of these, in the hypervolume last worked out
-        self._seconds: list[float] = []
+        self._flying: dict[int, _Flight] = {}
+        self._climbed: dict[int, list[Climb]] = {}
+        self._front = Front(self.objectives, self.reference)
+        self._seconds: deque[float] = deque(maxlen=RECENT)
         self._started = time.monotonic()
         self._last_sent = -1  # number of the last candidate that went to a worker
 
@@ -120,8 +105,10 @@ class Loop:
         for kind, event in self.archive.events():
             if kind == "told":
                 cut_off.pop(event.candidate.number)
-                self.generator.tell(event)
-                self._count(event)
+                self._learn(event)
+                continue
+            if kind == "climbed":
+                self._remember(event)
                 continue
             asked = self.generator.ask(1)
             if not asked or asked[0].architecture != event.architecture:
@@ -134,28 +121,38 @@ class Loop:
             self._propose(asked[0])
         return list(cut_off.values())
 
-    def run(self, cut_off: list[Candidate] = ()) -> str:
+    def run(self, cut_off: Sequence[Candidate] = ()) -> str:
         """Searches until the budget is spent; returns why it ended: `budget`, `time` or `exhausted`."""
-        for candidate in cut_off:
-            if not self._spent():  # the budget of a resumed run may be smaller; what is left then can be resumed later
-                self._consider(candidate)
+        with self.archive.together():
+            for candidate in cut_off:
+                if not self._spent():  # the budget of a resumed run may be smaller; what is left is for a later one
+                    self._consider(candidate)
         while True:
-            ended = self._fill()
-            if not self._flying:
-                self._report("")
-                return ended
-            for outcome in self.evaluator.collect(timeout=0.25):
-                self._finish(outcome)
+            # What a turn writes is put on the disk at once; nothing of it counts elsewhere before that.
+            with self.archive.together():
+                ended = self._fill()
+            if ended and not self._flying:
+                break
+            room = not ended and self.evaluator.pending < self.evaluator.capacity
+            outcomes = self.evaluator.collect(timeout=0.0 if room else 0.25)
+            with self.archive.together():
+                for outcome in outcomes:
+                    self._finish(outcome)
             self._report("")
+        self._report("")
+        if self.states is not None:
+            self.states.close()
+        return ended
 
     def _fill(self) -> str:
         """Starts evaluations while there is room; returns why none can be started any more, or an empty text."""
+        begin = time.monotonic()
         while True:
             if self._spent():
                 return "budget"
-            if time.monotonic() + self._typical_seconds() > self.deadline:
+            if self._late():
                 return "time"
-            if self.evaluator.pending >= self.evaluator.capacity:
+            if self.evaluator.pending >= self.evaluator.capacity or time.monotonic() - begin > TURN_S:
                 return ""
             asked = self.generator.ask(1) if self._refused_in_a_row() < REJECTIONS else []
             if not asked:
@@ -167,6 +164,9 @@ class Loop:
     def _spent(self) -> bool:
         return self.progress.done + len(self._flying) >= self.budget
 
+    def _late(self) -> bool:
+        return time.monotonic() + self._typical_seconds() > self.deadline
+
     def _refused_in_a_row(self) -> int:
         return self.progress.proposed - 1 - self._last_sent
 
@@ -177,6 +177,11 @@ class Loop:
 
     def _consider(self, candidate: Candidate) -> None:
         """Sends a candidate to a worker, or says at once what is wrong with it."""
+        if climbs := self._climbed.get(candidate.number):  # cut off on a ladder
+            flight = _Flight(candidate, dict(climbs[-1].costs), sum(climb.seconds for climb in climbs))
+            self._flying[candidate.number] = flight
+            self._go_on(flight, climbs[-1])
+            return
         first = self._seen[candidate.architecture.id]
         metrics = self.pricing.metrics(candidate.architecture)
         refusal = self.pricing.refusal(metrics)
@@ -186,7 +191,7 @@ class Loop:
             self._tell(Evaluation(candidate, Status.INFEASIBLE, metrics, refusal))
         else:
             self._last_sent = max(self._last_sent, candidate.number)
-            self._flying[candidate.number] = candidate, metrics
+            self._flying[candidate.number] = _Flight(candidate, metrics)
             self.evaluator.submit(candidate)
             return
         refused = self._refused_in_a_row()
@@ -194,17 +199,70 @@ class Loop:
             self._report(f"{refused} candidates in a row outside the constraints")
 
     def _finish(self, outcome: Outcome) -> None:
-        candidate, metrics = self._flying.pop(outcome.number)
-        evaluation = Evaluation(candidate, Status.OK, {**metrics, **outcome.metrics}, "", outcome.seconds)
+        flight = self._flying[outcome.number]
+        candidate, costs = flight.candidate, flight.costs
+        flight.seconds += outcome.seconds
+        if outcome.note:
+            self.log(f"candidate {candidate.number} {outcome.note}")
+        if not outcome.reason and outcome.rung < self.ladder.last:
+            self._climb(flight, outcome)
+            return
+        evaluation = Evaluation(candidate, Status.OK, {**costs, **outcome.metrics}, "", flight.seconds)
         if outcome.probes:
             evaluation = replace(evaluation, probes=self.pricing.with_latency(outcome.probes, candidate.architecture))
         if outcome.reason:
-            evaluation = replace(evaluation, status=Status.FAILED, metrics=metrics, reason=outcome.reason)
+            evaluation = replace(evaluation, status=Status.FAILED, metrics=costs, reason=outcome.reason)
         elif self.utility is not None:
-            evaluation = self._with_utility(evaluation, metrics)
-        if outcome.note:
-            self.log(f"candidate {candidate.number} {outcome.note}")
+            evaluation = self._with_utility(evaluation, costs)
         self._tell(evaluation, outcome.worker)
+
+    def _climb(self, flight: _Flight, outcome: Outcome) -> None:
+        """What came of a candidate at a rung below the last: it goes on, or is stopped there."""
+        number, rung = outcome.number, outcome.rung
+        climb = Climb(flight.candidate, rung, outcome.metrics, flight.costs, goes_on=False, seconds=outcome.seconds)
+        losses = self._remember(climb)
+        climb = replace(climb, goes_on=self.ladder.goes_on(rung, losses))
+        if climb.goes_on and self.states is not None:
+            self.states.keep(number, rung, outcome.state)
+        self.archive.climb(climb, outcome.worker, self.rungs[rung])
+        what = "goes on" if climb.goes_on else "is stopped"
+        self.log(
+            f"candidate {number} {what} at rung {rung + 1} of {self.ladder.rungs} "
+            f"after {flight.seconds:.1f} s on {outcome.worker}"
+        )
+        self._go_on(flight, climb, outcome.state, outcome.worker)
+
+    def _go_on(self, flight: _Flight, climb: Climb, state: bytes = b"", worker: str = "") -> None:
+        """Sends a candidate to the next rung, or tells of it where it is stopped."""
+        candidate = flight.candidate
+        if not climb.goes_on:
+            predicted = self.ladder.predicted(climb.rung, climb.metrics)
+            reason = f"not among the best 1 in {self.ladder.eta:g} at rung {climb.rung + 1} of {self.ladder.rungs}"
+            stopped = Evaluation(candidate, Status.STOPPED, {**climb.costs, **predicted}, reason, flight.seconds)
+            self._tell(stopped, worker or "resumed", self.rungs[climb.rung])
+        elif self._late():
+            del self._flying[candidate.number]  # it has not ended, and a resumed search takes it up
+        else:
+            state = state or (self.states.load(candidate.number, climb.rung) if self.states else b"")
+            self.evaluator.submit(candidate, climb.rung + 1, state)
+
+    def _remember(self, climb: Climb) -> tuple[float, ...]:
+        """Takes a climb into the ladder; returns the losses that it has there."""
+        number = climb.candidate.number
+        reached = self._reached({**climb.costs, **climb.metrics})
+        losses = tuple(objective.loss(reached) for objective in self.objectives)
+        self.ladder.record(climb.rung, number, climb.metrics, losses)
+        self._climbed.setdefault(number, []).append(climb)
+        return losses
+
+    def _reached(self, metrics: dict[str, float]) -> dict[str, float]:
+        """Metrics with the utility, where there is one and it can be worked out from them."""
+        if self.utility is None:
+            return metrics
+        try:
+            return {**metrics, self.utility.name: self.utility.of(metrics)}
+        except ValueError:
+            return metrics
 
     def _with_utility(self, evaluation: Evaluation, costs: dict[str, float]) -> Evaluation:
         try:
@@ -213,47 +271,55 @@ class Loop:
             return replace(evaluation, status=Status.FAILED, metrics=costs, reason=str(error))
         return replace(evaluation, metrics={**evaluation.metrics, self.utility.name: value})
 
-    def _tell(self, evaluation: Evaluation, worker: str = "") -> None:
-        self.archive.tell(evaluation, worker, self.fidelity if worker else "")
-        where = f" in {evaluation.seconds:.1f} s on {worker}" if worker else ""
-        why = f": {evaluation.reason}" if evaluation.reason else ""
-        self.log(f"candidate {evaluation.candidate.number} {evaluation.status}{where}{why}")
-        self.generator.tell(evaluation)
+    def _tell(self, evaluation: Evaluation, worker: str = "", fidelity: str = "") -> None:
+        number = evaluation.candidate.number
+        self.archive.tell(evaluation, worker, (fidelity or self.fidelity) if worker else "")
+        if self.states is not None and number in self._climbed:
+            self.states.drop(number, self.ladder.rungs)
+        self._flying.pop(number, None)
+        if evaluation.status is not Status.STOPPED:
+            where = f" in {evaluation.seconds:.1f} s on {worker}" if worker else ""
+            why = f": {evaluation.reason}" if evaluation.reason else ""
+            self.log(f"candidate {number} {evaluation.status}{where}{why}")
+        self._learn(evaluation)
+
+    def _learn(self, evaluation: Evaluation) -> None:
+        """Takes in an evaluation that is recorded: the generator, the ladder, the progress."""
+        number, metrics = evaluation.candidate.number, evaluation.metrics
+        if evaluation.ok and number in self._climbed:
+            losses = [objective.loss(metrics) for objective in self.objectives]
+            self.ladder.record(self.ladder.last, number, metrics, losses)
+        told = evaluation
+        if evaluation.status is Status.STOPPED:  # a generator learns from what it would have come to
+            known = {name.removesuffix(PREDICTED): value for name, value in metrics.items() if name not in COSTS}
+            told = replace(evaluation, status=Status.OK, metrics=self._reached({**metrics, **known}))
+        self.generator.tell(told)
         self._count(evaluation)
 
     def _count(self, evaluation: Evaluation) -> None:
         state = self.progress
         state.infeasible += evaluation.status is Status.INFEASIBLE
-        if evaluation.status not in (Status.OK, Status.FAILED):
+        if not evaluation.counts:
             return
         self._last_sent = max(self._last_sent, evaluation.candidate.number)
         state.done += 1
         state.failed += evaluation.status is Status.FAILED
+        state.stopped += evaluation.status is Status.STOPPED
         self._seconds.append(evaluation.seconds)
         if evaluation.ok:
-            losses = tuple(objective.loss(evaluation.metrics) for objective in self.objectives)
-            self._losses.append(losses)
-            first = min(row[0] for row in self._losses)
-            state.best = -first if self.objectives[0].maximise else first
-
-    def _dominated(self) -> float:
-        """The volume that Progress speaks of; worked out when it is shown, so a replay does not pay for it."""
-        if not self._losses or not self.reference or not all(map(math.isfinite, self.reference)):
-            return math.nan
-        scale = np.array([abs(r) or 1.0 for r in self.reference])
-        return hypervolume(np.array(self._losses) / scale, np.array(self.reference) / scale)
+            self._front.add(tuple(objective.loss(evaluation.metrics) for objective in self.objectives))
+            state.best = self._front.best
 
     def _typical_seconds(self) -> float:
-        return float(np.median(self._seconds)) if self._seconds else 0.0
+        return statistics.median(self._seconds) if self._seconds else 0.0
 
     def _report(self, note: str) -> None:
         state = self.progress
         state.in_flight, state.note = len(self._flying), note
         state.elapsed = time.monotonic() - self._started
-        if len(self._losses) != self._shown:
-            self._shown, state.hypervolume = len(self._losses), self._dominated()
+        state.hypervolume = self._front.hypervolume
         if state.done and self._seconds:
-            at_once = max(self.evaluator.capacity, 1)
+            at_once = max(self.evaluator.workers, 1)
             work = (self.budget - state.done) * self._typical_seconds() / at_once
             state.seconds_left = min(work, max(self.deadline - time.monotonic(), 0.0))
         self.watch(state)

@@ -14,7 +14,7 @@ from gas.evaluation import Constraint
 from gas.generators import GENERATORS, Generator, create
 from gas.goals import Goals
 from gas.pricing import Pricing, find_profile
-from gas.proxies import PROXIES
+from gas.proxies import PROXIES, Fidelity, Proxy
 from gas.settings import LATENCY, MEMORY, PROXY, Settings
 from gas.space import SearchSpace
 
@@ -25,8 +25,35 @@ SMALL = {"width": 0.5}
 def fidelity_of(settings: Settings, space: SearchSpace) -> dict[str, Any]:
     """The fidelity asked for; what is not asked for is cut to the size of the images that the designs are for."""
     side = max(space.resolutions)
-    small = side <= PROXIES.get(settings.proxy).default_fidelity.resolution
+    # A bank's designs are as small as they were when it was trained.
+    small = side <= PROXIES.get(settings.proxy).default_fidelity.resolution and not settings.bank
     return (SMALL | {"resolution": side} if small else {}) | settings.fidelity
+
+
+def rungs_of(settings: Settings, proxy: Proxy) -> tuple[dict[str, Any], ...]:
+    """Fields of the fidelity that differ at each rung, the last one included; none where there is no ladder.
+
+    The rungs below the last stop early in one and the same training: their learning rate follows its schedule.
+
+    Raises:
+        SettingError: The proxy cannot go on from a rung, or a rung does not train longer than the one below.
+    """
+    if not settings.ladder:
+        return ()
+    if not proxy.resumable:
+        names = ", ".join(name for name in PROXIES if PROXIES.get(name).resumable)
+        raise SettingError(f"ladder: got the proxy {proxy.name}; expected one that can train on ({names})")
+    full = proxy.fidelity
+    rungs: list[dict[str, Any]] = []
+    steps = 0
+    for index, changes in enumerate(settings.ladder):
+        rung = Fidelity.of(changes, full)
+        if not steps < rung.steps < full.steps:
+            expected = f"more than {steps}, the steps of the rung below, and fewer than {full.steps}, those of the last"
+            raise SettingError(f"ladder[{index}].steps: got {rung.steps}; expected {expected}")
+        steps = rung.steps
+        rungs.append({"horizon": full.steps, **changes})
+    return (*rungs, {})
 
 
 def profile_of(settings: Settings, space: SearchSpace, table: LatencyTable | None, kept: Path | None) -> Profile | None:

@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import IO, Any
 
 from gas.architecture import Architecture
-from gas.archive import FILE, Archive
+from gas.archive import FILE, Archive, States
+from gas.banking import check_space
 from gas.costs import LatencyTable
 from gas.costs.targets import create as create_target
 from gas.errors import RunError, SettingError
-from gas.evaluation import Constraint, Status
-from gas.evaluators import Evaluator, Work
+from gas.evaluation import Constraint
+from gas.evaluators import Evaluator, Work, at_rung
 from gas.evaluators import create as create_evaluator
 from gas.goals import Goals
+from gas.ladder import Ladder
 from gas.loop import Loop, Progress, fidelity_json, reference_point
-from gas.parts import bounds_of, check_budget, fidelity_of, generator_of, profile_of
+from gas.parts import bounds_of, check_budget, fidelity_of, generator_of, profile_of, rungs_of
 from gas.pricing import PREDICTED, Pricing
 from gas.prototypes import find_prototypes, outside
 from gas.proxies import create as create_proxy
@@ -141,7 +143,7 @@ class Session:
     def _wants_workers(self) -> bool:
         """False for a run that has nothing left to evaluate: resuming it starts no Ray."""
         with Archive.open(self.out, readonly=True) as archive:
-            done = sum(e.status in (Status.OK, Status.FAILED) for e in archive.evaluations())
+            done = sum(evaluation.counts for evaluation in archive.evaluations())
         return done < self.settings.budget or bool(self._unscored())
 
     def _reopen(self, space: SearchSpace | str | Path | None, settings: Mapping[str, Any]) -> None:
@@ -168,9 +170,12 @@ class Session:
         """Makes what the settings name, before anything is written."""
         given, run = self.settings, Run(self.out) if self._resumed else None
         settings = {"data": given.data, "fidelity": fidelity_of(given, self.space), "seed": given.seed}
-        self.proxy = create_proxy(given.proxy, settings)
+        self.proxy = create_proxy(given.proxy, settings | {"bank": given.bank})
+        if self.proxy.needs_bank:
+            check_space(self.proxy.record, self.space)
         if given.data is not None and not self.proxy.needs_training:
             raise SettingError(f"data: got {given.data!r}; expected none, because {given.proxy} reads no images")
+        self.rungs = rungs_of(given, self.proxy)
         self.goals = Goals.of(self.space, given)
         self.prototypes = run.prototypes if run else find_prototypes(given.prototypes, self.space)
         target = create_target(given.target, batch=given.batch, threads=given.threads)
@@ -249,12 +254,15 @@ class Session:
             self.watch,
             self.log,
             self.goals.utility,
+            Ladder(max(len(self.rungs), 1), self.settings.eta),
+            States(self.out),
+            tuple(fidelity_json(at_rung(self.proxy.settings(), changes)) for changes in self.rungs[:-1]),
         )
 
     def _evaluator(self) -> Evaluator:
         given = self.settings
         scored = ((self.proxy.name, self.proxy.settings()),)
-        work = Work(scored, given.limit_s, given.memory_mib, probes=self.generator.probes)
+        work = Work(scored, given.limit_s, given.memory_mib, probes=self.generator.probes, rungs=self.rungs)
         name = "ray" if given.workers > 1 or given.address else "in_process"
         return create_evaluator(name, work, workers=given.workers, address=given.address or None)
 

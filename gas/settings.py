@@ -29,6 +29,10 @@ class Settings(pydantic.BaseModel):
         proxy: Registered name of the proxy that the objective `proxy` stands for.
         data: Data source of the proxy, or the path of an image folder; None for the proxy's own.
         fidelity: Fields of the proxy's fidelity that differ from its default.
+        bank: Folder of the bank whose weights the proxy runs designs on; empty for none.
+        ladder: Fields of the fidelity that differ at each rung below the last, which is the fidelity itself; lowest first.
+            Empty trains every design in full.
+        eta: One in so many designs goes on from each rung to the next.
         workers: Evaluations that run at once; 1 runs them in this process.
         address: Address of a running Ray cluster; empty for none.
         budget: Evaluations in all (infeasible and duplicate candidates do not count).
@@ -55,6 +59,9 @@ class Settings(pydantic.BaseModel):
     proxy: str = "blend"
     data: str | None = None
     fidelity: dict[str, Any] = {}
+    bank: str = ""
+    ladder: tuple[dict[str, Any], ...] = ()
+    eta: float = 3.0
     workers: Count = 1
     address: str = ""
     budget: Count = 40

@@ -146,7 +146,7 @@ def score_references(
     while (waiting or evaluator.pending) and time.monotonic() < deadline:
         while waiting and evaluator.pending < evaluator.capacity:
             number, name = waiting.popitem()
-            evaluator.submit(Candidate(number, references[name], f"reference {name}"))
+            evaluator.submit(Candidate(number, references[name], f"reference {name}"), evaluator.work.last_rung)
         for outcome in evaluator.collect(timeout=0.25):
             scores[numbers[outcome.number]] = {} if outcome.reason else dict(outcome.metrics)
     return scores

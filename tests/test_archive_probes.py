@@ -31,6 +31,7 @@ def old_archive(folder: Path) -> Path:
         archive.ask(candidate(1))
     with sqlite3.connect(folder / FILE) as connection:
         connection.execute("ALTER TABLE told DROP COLUMN probes")
+        connection.execute("DROP TABLE climbs")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     return folder

@@ -12,7 +12,7 @@ from scipy.stats import kendalltau
 from small_search import QUICK, SPACE, quick_proxy, written
 
 from gas.cli import main
-from gas.commands import _agreement, _pairs, _settings, _watcher, _where, block_rows, draw_front, front_columns
+from gas.commands import _agreement, _watcher, block_rows, draw_front, front_columns
 from gas.errors import SettingError
 from gas.loop import Progress
 from gas.run import Run
@@ -31,46 +31,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("run")
     with quick_proxy():
         return search(written(folder), out=folder / "run", budget=16, **QUICK)
-
-
-def test_pairs_of_names_and_values() -> None:
-    given = ("a=1,b=0.5", " c = x", "d=true", "e=-2", "f=1e3", "g=")
-    assert _pairs("option", given) == {"a": 1, "b": 0.5, "c": "x", "d": True, "e": -2, "f": 1000.0, "g": ""}
-    for text in ("a", "=1", "a=1,,b=2"):
-        with pytest.raises(SettingError, match=r"option: got .*; expected NAME=VALUE"):
-            _pairs("option", (text,))
-
-
-def test_what_a_new_search_is_given_unless_told_otherwise() -> None:
-    nothing = {"budget": None, "options": (), "fidelity": (), "time_limit": None, "limit": None, "compare": ()}
-    new = _settings(nothing, resume=False)
-    assert new["seconds"] == 300.0
-    assert new["workers"] >= 1
-    assert set(new) == {"seconds", "workers"}
-    assert _settings(nothing, resume=True) == {}
-    assert _settings(nothing | {"time_limit": "none"}, resume=False)["seconds"] is None
-    assert _settings(nothing | {"time_limit": "2m", "limit": "1m"}, resume=True) == {"seconds": 120.0, "limit_s": 60.0}
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({}, ("turbovit.yaml", "runs/turbovit", False)),
-        ({"space": "a/tiny.yaml"}, ("a/tiny.yaml", "runs/tiny", False)),
-        ({"space": "tiny.yaml", "out": "b"}, ("tiny.yaml", "b", False)),
-        ({"resume": "b"}, (None, "b", True)),
-        ({"resume": "b", "out": "b/", "space": "x"}, ("x", "b", True)),
-        ({"out": "b", "resume_if_exists": True}, ("turbovit.yaml", "b", False)),
-        ({"out": "there", "resume_if_exists": True}, (None, "there", True)),
-        ({"out": "there"}, ("turbovit.yaml", "there", False)),
-    ],
-)
-def test_where_a_search_goes(given: dict, expected: tuple, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("there").mkdir()
-    Path("there/run.json").write_text("{}")
-    nothing = {"space": None, "out": None, "resume": None, "resume_if_exists": False}
-    assert _where(nothing | given) == (expected[0], Path(expected[1]), expected[2])
 
 
 def test_the_bar_learns_what_is_known(monkeypatch) -> None:

@@ -17,15 +17,19 @@ from source_tree import ROOT, Import, Module, imports_of, layer_of, modules
 DRAWING = """\
 cli
 commands
+arguments
 report | testing
 session
+banking
 parts
 goals | prototypes
 run
 loop | verify | settings | records
-pricing
+pricing | ladder | progress
 generators | evaluators | exports | archive
 proxies | costs | probes
+banks
+training
 model | data
 space
 plan

@@ -8,49 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_search import SCORED, SIZE, fails, macs, quick_proxy, score, written
+from small_loop import BOUND, OBJECTIVES, Lifo, cut, loop_in, named, outcome_of
+from small_search import SCORED, SIZE, fails, macs, quick_proxy, written
 
-from gas.archive import Archive
 from gas.errors import RunError
 from gas.evaluation import Candidate, Constraint, Evaluation, Objective, Status
-from gas.evaluators import Evaluator, Outcome, Work, create
-from gas.generators import GENERATORS, Generator
-from gas.generators import create as create_generator
+from gas.generators import GENERATORS
 from gas.generators.random import RandomGenerator
-from gas.loop import Loop, Progress, fidelity_json, reference_point
+from gas.loop import Progress, fidelity_json, reference_point
 from gas.pricing import Pricing
 from gas.space import SearchSpace, load_space
-
-OBJECTIVES = (Objective("quick", maximise=True), Objective("macs"))
-OPTIONS = {"evolution": {"population": 4, "start": 4}, "nsga2": {"population": 4}, "tpe": {"start": 4}}
-WORK = Work((("quick", {"seed": 3}),))
-# About a third of the designs cost more than this.
-BOUND = Constraint("macs", high=1.2e7)
-
-
-class Lifo(Evaluator):
-    """Three at a time, the last one submitted finished first: the order that a loop must not rely upon."""
-
-    def __init__(self, work: Work = WORK, capacity: int = 3) -> None:
-        super().__init__(work, workers=capacity)
-        self.waiting: list[Candidate] = []
-        self.taken = Counter()
-
-    def _start(self, candidate: Candidate) -> None:
-        self.taken[candidate.number] += 1
-        self.waiting.append(candidate)
-
-    def collect(self, timeout: float) -> list[Outcome]:
-        if not self.waiting:
-            return []
-        candidate = self.waiting.pop()
-        del self._submitted[candidate.number]
-        if fails(candidate.architecture):
-            return [Outcome(candidate.number, {}, "killed", 0.5, "here:1")]
-        return [Outcome(candidate.number, {"quick": score(candidate.architecture)}, "", 0.25, "here:1")]
-
-    def _stop(self) -> None:
-        self.waiting.clear()
 
 
 class Recording(RandomGenerator):
@@ -88,26 +55,6 @@ def _quick() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> SearchSpace:
     return load_space(written(tmp_path_factory.mktemp("space")))
-
-
-def loop_in(folder: Path, generator: Generator, evaluator: Evaluator | None = None, **options: object) -> Loop:
-    """A loop on the archive of a folder, which is made where it is not there."""
-    folder.mkdir(exist_ok=True)
-    archive = Archive.open(folder) if any(folder.iterdir()) else Archive.create(folder)
-    settings = {"budget": 8, "fidelity": '{"steps":1}', "reference": (0.0, 1.2e7)} | options
-    pricing = Pricing((BOUND,))
-    return Loop(generator, pricing, evaluator or create("in_process", WORK), archive, OBJECTIVES, **settings)
-
-
-def named(name: str, space: SearchSpace, seed: int = 1) -> Generator:
-    return create_generator(name, space, OBJECTIVES, seed, **OPTIONS.get(name, {}))
-
-
-def outcome_of(evaluation: Evaluation) -> tuple:
-    """All of an evaluation but the time it took."""
-    candidate = evaluation.candidate
-    decisions = dict(candidate.decisions)
-    return candidate, decisions, evaluation.status, dict(evaluation.metrics), evaluation.reason
 
 
 def test_the_budget_counts_evaluations_and_each_candidate_is_told_once(tmp_path: Path, space: SearchSpace) -> None:
@@ -228,14 +175,6 @@ def test_the_reference_point() -> None:
     point = reference_point(objectives, {"macs": 5.0}, {"macs": 9.0, "params": 7.0})
     assert point == (0.0, 5.0, 7.0, float("inf"))
     assert fidelity_json({"b": 1, "a": {"d": 2}}) == '{"a":{"d":2},"b":1}'
-
-
-def cut(archive: Archive, k: int, folder: Path) -> None:
-    """A new archive with the first `k` events of another."""
-    folder.mkdir()
-    with Archive.create(folder) as new:
-        for kind, event in itertools.islice(archive.events(), k):
-            new.ask(event) if kind == "asked" else new.tell(event, "here:1", '{"steps":1}')
 
 
 @pytest.mark.parametrize("name", GENERATORS.names())

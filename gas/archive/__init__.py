@@ -2,6 +2,7 @@
 
 from gas.archive.files import FILE
 from gas.archive.frames import Setting, front_of
+from gas.archive.states import States
 from gas.archive.store import Archive
 
-__all__ = ["FILE", "Archive", "Setting", "front_of"]
+__all__ = ["FILE", "Archive", "Setting", "States", "front_of"]

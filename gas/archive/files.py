@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from gas.errors import RunError
 
 FILE = "archive.sqlite"
-VERSION = 2  # 1 lacks the column of probes
+VERSION = 3  # 1 lacks the column of probes, 2 the table of climbs
 APPLICATION = 0x67617321  # in the header of the file: tells an archive from any other SQLite file
 
 SCHEMA = {
@@ -21,6 +23,9 @@ SCHEMA = {
     "told": """number INTEGER PRIMARY KEY REFERENCES asked, seq INTEGER NOT NULL UNIQUE REFERENCES events,
         status TEXT NOT NULL, metrics TEXT NOT NULL, reason TEXT NOT NULL, seconds REAL NOT NULL,
         worker TEXT NOT NULL, fidelity TEXT NOT NULL, probes TEXT NOT NULL DEFAULT ''""",
+    "climbs": """seq INTEGER PRIMARY KEY REFERENCES events, number INTEGER NOT NULL REFERENCES asked,
+        rung INTEGER NOT NULL, metrics TEXT NOT NULL, costs TEXT NOT NULL, goes_on INTEGER NOT NULL,
+        seconds REAL NOT NULL, worker TEXT NOT NULL, fidelity TEXT NOT NULL, UNIQUE (number, rung)""",
     "measurements": """seq INTEGER PRIMARY KEY REFERENCES events, id TEXT NOT NULL, target TEXT NOT NULL,
         batch INTEGER NOT NULL, threads INTEGER NOT NULL, median_ms REAL NOT NULL, q1_ms REAL NOT NULL,
         q3_ms REAL NOT NULL, repeats INTEGER NOT NULL, reference TEXT NOT NULL, ratio REAL""",
@@ -80,6 +85,52 @@ def connect(file: Path, *, readonly: bool) -> sqlite3.Connection:
     return connection
 
 
+@contextlib.contextmanager
+def together(file: Path, connection: sqlite3.Connection) -> Iterator[None]:
+    """See `Archive.together`."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise _unwritten(file, connection, error) from error
+
+
+@contextlib.contextmanager
+def event(file: Path, connection: sqlite3.Connection, kind: str) -> Iterator[int]:
+    """A transaction that writes one event; gives its place in the order. On the disk at the end, or undone.
+
+    Within `together` it is on the disk at the end of that.
+    """
+    inner = connection.in_transaction
+    begin, keep = ("SAVEPOINT event", "RELEASE event") if inner else ("BEGIN IMMEDIATE", "COMMIT")
+    try:
+        connection.execute(begin)
+        try:
+            row = connection.execute("INSERT INTO events (kind, time) VALUES (?, ?)", (kind, time.time()))
+            yield row.lastrowid
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK TO event" if inner else "ROLLBACK")
+            raise
+        connection.execute(keep)
+    except sqlite3.Error as error:
+        raise (RunError(_words(file, error)) if inner else _unwritten(file, connection, error)) from error
+
+
+def _unwritten(file: Path, connection: sqlite3.Connection, error: sqlite3.Error) -> RunError:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+    return RunError(_words(file, error))
+
+
+def _words(file: Path, error: sqlite3.Error) -> str:
+    return f"{file}: cannot be written: {error}"
+
+
 def version_of(connection: sqlite3.Connection) -> int:
     """Version of the schema."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -100,7 +151,8 @@ def _check(file: Path, connection: sqlite3.Connection) -> None:
     if not 1 <= version <= VERSION:
         raise RunError(f"{file}: got schema version {version}; expected 1 to {VERSION} (made by another gas)")
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if missing := sorted(set(SCHEMA) - tables):
+    expected = set(SCHEMA) - ({"climbs"} if version < 3 else set())
+    if missing := sorted(expected - tables):
         raise damaged(file, f"table {', '.join(missing)} is missing")
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
@@ -113,9 +165,12 @@ def _bring_up(connection: sqlite3.Connection) -> None:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if version_of(connection) < VERSION:  # another process may have been here meanwhile
+        version = version_of(connection)  # another process may have been here meanwhile
+        if version < 2:
             connection.execute("ALTER TABLE told ADD COLUMN probes TEXT NOT NULL DEFAULT ''")
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+        if version < 3:
+            connection.execute(f"CREATE TABLE climbs ({SCHEMA['climbs']})")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +18,7 @@ from gas.architecture import Architecture
 from gas.archive import files, frames
 from gas.archive.frames import Setting, Told
 from gas.errors import GasError, RunError, describe, nearest
-from gas.evaluation import Candidate, Constraint, Evaluation, Objective, Status
+from gas.evaluation import Candidate, Climb, Constraint, Evaluation, Objective, Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +39,10 @@ class Archive:
     def __init__(self, file: Path, connection: sqlite3.Connection) -> None:
         self.file = file
         self._connection = connection
-        # A reader may meet an archive from before there were probes.
-        self._probes = "probes" if files.version_of(connection) > 1 else "''"
+        # A reader may meet an archive from before there were probes or climbs.
+        version = files.version_of(connection)
+        self._probes = "probes" if version > 1 else "''"
+        self._has_climbs = version > 2
 
     @classmethod
     def create(cls, path: str | Path) -> Archive:
@@ -77,6 +78,13 @@ class Archive:
         self.close()
 
     # Writing
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        """All that is written within is put on the disk at once, at its end; what costs is putting it there.
+
+        Each event within stands or falls by itself, also where an exception ends the block: those before it stay.
+        """
+        return files.together(self.file, self._connection)
 
     def ask(self, candidate: Candidate) -> None:
         """Records that a candidate was proposed. RunError where its number is taken."""
@@ -119,6 +127,29 @@ class Archive:
                 (seq, *row),
             )
 
+    def climb(self, climb: Climb, worker: str = "", fidelity: str = "") -> None:
+        """Records what a candidate came to at a rung below the last.
+
+        Args:
+            climb: What it came to.
+            worker: Where.
+            fidelity: JSON of the fidelity of that rung.
+
+        Raises:
+            RunError: The candidate was not asked for, or has come to something there or been told before.
+        """
+        number = climb.candidate.number
+        metrics, costs = (json.dumps(dict(values)) for values in (climb.metrics, climb.costs))
+        row = (number, climb.rung, metrics, costs, int(climb.goes_on), climb.seconds, worker, fidelity)
+        with self._event("climbed") as seq:
+            if self._rows("SELECT id FROM asked WHERE number = ?", number) != [(climb.candidate.architecture.id,)]:
+                raise RunError(f"{self.file}: got a climb of candidate {number}; expected one that was asked for")
+            if self._rows("SELECT 1 FROM told WHERE number = ?", number) or self._rows(
+                "SELECT 1 FROM climbs WHERE number = ? AND rung = ?", number, climb.rung
+            ):
+                raise RunError(f"{self.file}: got rung {climb.rung} of candidate {number} a second time; expected one")
+            self._connection.execute(f"INSERT INTO climbs VALUES ({', '.join('?' * 9)})", (seq, *row))
+
     def measure(
         self,
         id: str,
@@ -153,13 +184,20 @@ class Archive:
 
     # Reading
 
-    def events(self) -> Iterator[tuple[Literal["asked", "told"], Candidate | Evaluation]]:
-        """Everything asked and told up to now, in the order in which it happened."""
-        asked, told = self._read()
-        both = [(seq, "asked", candidate) for seq, candidate in asked.values()]
-        both += [(seq, "told", row.evaluation) for seq, row in told]
-        for _, kind, event in sorted(both, key=lambda entry: entry[0]):
+    def events(self) -> Iterator[tuple[Literal["asked", "climbed", "told"], Candidate | Climb | Evaluation]]:
+        """Everything asked, climbed and told up to now, in the order in which it happened."""
+        with self._snapshot():
+            asked, told = self._read()
+            climbs = self._climbs(asked)
+        happened = [(seq, "asked", candidate) for seq, candidate in asked.values()]
+        happened += [(seq, "climbed", climb) for seq, climb in climbs]
+        happened += [(seq, "told", row.evaluation) for seq, row in told]
+        for _, kind, event in sorted(happened, key=lambda entry: entry[0]):
             yield kind, event
+
+    def climbs(self) -> list[Climb]:
+        """What candidates came to at rungs below the last, in the order in which it happened."""
+        return [event for kind, event in self.events() if kind == "climbed"]
 
     def candidates(self) -> list[Candidate]:
         """All candidates, in the order in which they were asked for."""
@@ -266,6 +304,18 @@ class Archive:
             rows.append((seq, Told(evaluation, worker, fidelity)))
         return candidates, rows
 
+    def _climbs(self, asked: dict[int, tuple[int, Candidate]]) -> list[tuple[int, Climb]]:
+        if not self._has_climbs:
+            return []
+        rows = self._rows("SELECT seq, number, rung, metrics, costs, goes_on, seconds FROM climbs ORDER BY seq")
+        found = []
+        for seq, number, rung, metrics, costs, goes_on, seconds in rows:
+            if number not in asked:
+                raise self._damaged(f"candidate {number} is in table climbs and not in table asked")
+            values = (self._json(metrics, "climbs", number, "metrics"), self._json(costs, "climbs", number, "costs"))
+            found.append((seq, Climb(asked[number][1], rung, *values, bool(goes_on), seconds)))
+        return found
+
     def _architecture(self, number: int, text: str) -> Architecture:
         data = self._json(text, "asked", number, "architecture")
         try:
@@ -303,21 +353,8 @@ class Archive:
         finally:
             self._connection.execute("ROLLBACK")
 
-    @contextlib.contextmanager
-    def _event(self, kind: str) -> Iterator[int]:
-        """A transaction that writes one event; gives its place in the order. On the disk at the end, or undone."""
-        connection = self._connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                row = connection.execute("INSERT INTO events (kind, time) VALUES (?, ?)", (kind, time.time()))
-                yield row.lastrowid
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            raise RunError(f"{self.file}: cannot be written: {error}") from error
+    def _event(self, kind: str) -> contextlib.AbstractContextManager[int]:
+        return files.event(self.file, self._connection, kind)
 
     def _damaged(self, how: str) -> RunError:
         return files.damaged(self.file, how)

@@ -68,6 +68,11 @@ class Work:
         if self.retries < 0:
             raise SettingError(f"retries: {describe(self.retries, 'a whole number from 0')}")
 
+    @property
+    def last_rung(self) -> int:
+        """Number of the rung at which a candidate is done."""
+        return max(len(self.rungs) - 1, 0)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -147,7 +152,7 @@ def prepare(work: Work) -> Prepared:
             PROBES.get(name)
         rungs = []
         for changes in work.rungs or ({},):
-            settings = [(name, _at_rung(given, changes)) for name, given in work.proxies]
+            settings = [(name, at_rung(given, changes)) for name, given in work.proxies]
             rungs.append([(create(name, given), given.get("seed", 0)) for name, given in settings])
         for proxy, _ in itertools.chain(*rungs):
             if work.rungs and not proxy.resumable:
@@ -160,7 +165,7 @@ def prepare(work: Work) -> Prepared:
     return Prepared(work, rungs)
 
 
-def _at_rung(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def at_rung(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """A proxy's settings with some fields of its fidelity changed."""
     return {**settings, "fidelity": {**settings.get("fidelity", {}), **changes}} if changes else dict(settings)
 
