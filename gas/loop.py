@@ -123,43 +123,60 @@ class Loop:
 
     def run(self, cut_off: Sequence[Candidate] = ()) -> str:
         """Searches until the budget is spent; returns why it ended: `budget`, `time` or `exhausted`."""
-        with self.archive.together():
-            for candidate in cut_off:
-                if not self._spent():  # the budget of a resumed run may be smaller; what is left is for a later one
-                    self._consider(candidate)
+        self.begin(cut_off)
         while True:
-            # What a turn writes is put on the disk at once; nothing of it counts elsewhere before that.
-            with self.archive.together():
-                ended = self._fill()
+            ended = self.fill()
             if ended and not self._flying:
                 break
             room = not ended and self.evaluator.pending < self.evaluator.capacity
-            outcomes = self.evaluator.collect(timeout=0.0 if room else 0.25)
-            with self.archive.together():
-                for outcome in outcomes:
-                    self._finish(outcome)
+            self.take(self.evaluator.collect(timeout=0.0 if room else 0.25))
+            for note in self.evaluator.notes():
+                self.log(note)
+                self._report(note)
             self._report("")
         self._report("")
         if self.states is not None:
             self.states.close()
         return ended
 
-    def _fill(self) -> str:
+    # What a turn writes is put on the disk at once; nothing of it counts elsewhere before that.
+
+    def begin(self, cut_off: Sequence[Candidate]) -> None:
+        """Takes up what `replay` found cut off."""
+        with self.archive.together():
+            for candidate in cut_off:
+                if not self._spent():  # the budget of a resumed run may be smaller; what is left is for a later one
+                    self._consider(candidate)
+
+    def fill(self) -> str:
         """Starts evaluations while there is room; returns why none can be started any more, or an empty text."""
         begin = time.monotonic()
-        while True:
-            if self._spent():
-                return "budget"
-            if self._late():
-                return "time"
-            if self.evaluator.pending >= self.evaluator.capacity or time.monotonic() - begin > TURN_S:
-                return ""
-            asked = self.generator.ask(1) if self._refused_in_a_row() < REJECTIONS else []
-            if not asked:
-                return "exhausted"
-            self.archive.ask(asked[0])
-            self._propose(asked[0])
-            self._consider(asked[0])
+        with self.archive.together():
+            while True:
+                if self._spent():
+                    return "budget"
+                if self._late():
+                    return "time"
+                if self.evaluator.pending >= self.evaluator.capacity or time.monotonic() - begin > TURN_S:
+                    return ""
+                asked = self.generator.ask(1) if self._refused_in_a_row() < REJECTIONS else []
+                if not asked:
+                    return "exhausted"
+                self.archive.ask(asked[0])
+                self._propose(asked[0])
+                self._consider(asked[0])
+
+    def take(self, outcomes: Sequence[Outcome], judged: bool | None = None) -> None:
+        """Records what came of candidates, and sends on whoever goes on.
+
+        Args:
+            outcomes: What came of them.
+            judged: Where it is not this loop's ladder that says who goes on: True where they go on by themselves,
+                False where they were stopped.
+        """
+        with self.archive.together():
+            for outcome in outcomes:
+                self._finish(outcome, judged)
 
     def _spent(self) -> bool:
         return self.progress.done + len(self._flying) >= self.budget
@@ -198,14 +215,14 @@ class Loop:
         if refused and refused % 20 == 0:
             self._report(f"{refused} candidates in a row outside the constraints")
 
-    def _finish(self, outcome: Outcome) -> None:
+    def _finish(self, outcome: Outcome, judged: bool | None) -> None:
         flight = self._flying[outcome.number]
         candidate, costs = flight.candidate, flight.costs
         flight.seconds += outcome.seconds
         if outcome.note:
             self.log(f"candidate {candidate.number} {outcome.note}")
         if not outcome.reason and outcome.rung < self.ladder.last:
-            self._climb(flight, outcome)
+            self._climb(flight, outcome, judged)
             return
         evaluation = Evaluation(candidate, Status.OK, {**costs, **outcome.metrics}, "", flight.seconds)
         if outcome.probes:
@@ -216,12 +233,12 @@ class Loop:
             evaluation = self._with_utility(evaluation, costs)
         self._tell(evaluation, outcome.worker)
 
-    def _climb(self, flight: _Flight, outcome: Outcome) -> None:
+    def _climb(self, flight: _Flight, outcome: Outcome, judged: bool | None) -> None:
         """What came of a candidate at a rung below the last: it goes on, or is stopped there."""
         number, rung = outcome.number, outcome.rung
         climb = Climb(flight.candidate, rung, outcome.metrics, flight.costs, goes_on=False, seconds=outcome.seconds)
         losses = self._remember(climb)
-        climb = replace(climb, goes_on=self.ladder.goes_on(rung, losses))
+        climb = replace(climb, goes_on=self.ladder.goes_on(rung, losses) if judged is None else judged)
         if climb.goes_on and self.states is not None:
             self.states.keep(number, rung, outcome.state)
         self.archive.climb(climb, outcome.worker, self.rungs[rung])
@@ -230,14 +247,15 @@ class Loop:
             f"candidate {number} {what} at rung {rung + 1} of {self.ladder.rungs} "
             f"after {flight.seconds:.1f} s on {outcome.worker}"
         )
-        self._go_on(flight, climb, outcome.state, outcome.worker)
+        if not judged:
+            self._go_on(flight, climb, outcome.state, outcome.worker)
 
     def _go_on(self, flight: _Flight, climb: Climb, state: bytes = b"", worker: str = "") -> None:
         """Sends a candidate to the next rung, or tells of it where it is stopped."""
         candidate = flight.candidate
         if not climb.goes_on:
             predicted = self.ladder.predicted(climb.rung, climb.metrics)
-            reason = f"not among the best 1 in {self.ladder.eta:g} at rung {climb.rung + 1} of {self.ladder.rungs}"
+            reason = f"stopped at rung {climb.rung + 1} of {self.ladder.rungs}: others promise more"
             stopped = Evaluation(candidate, Status.STOPPED, {**climb.costs, **predicted}, reason, flight.seconds)
             self._tell(stopped, worker or "resumed", self.rungs[climb.rung])
         elif self._late():

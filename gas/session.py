@@ -37,7 +37,8 @@ from gas.space import SearchSpace, load, load_space
 from gas.verify import Measuring, measure_front, score_references
 
 PROFILE = "profile.json"
-CHANGEABLE = {"budget", "seconds", "workers", "address", "limit_s", "memory_mib"}  # may differ when a run is resumed
+# These may differ when a run is resumed.
+CHANGEABLE = {"budget", "seconds", "workers", "worker_threads", "address", "limit_s", "memory_mib", "retries"}
 # What is there before run.json is.
 BEGINNING = ("lock", "space.yaml", "references.json", PROTOTYPES, PROFILE, "run.json.new", FILE)
 
@@ -51,6 +52,7 @@ class Session:
         resume: Go on with the run that is there.
         settings: Fields of Settings; on resuming, only those in CHANGEABLE may differ from the run's.
         watch: Called with the loop's Progress.
+        evaluator: Makes what evaluates candidates from the work to be done; None for what the settings name.
     """
 
     def __init__(
@@ -61,12 +63,14 @@ class Session:
         resume: bool,
         settings: Mapping[str, Any],
         watch: Callable[[Progress], None] | None = None,
+        evaluator: Callable[[Work], Evaluator] | None = None,
     ) -> None:
         self.out = out
         self.log = Log(out / "log.txt")
         self.began = time.monotonic()
         self.watch = watch or (lambda progress: None)
         self.evaluator: Evaluator | None = None
+        self._make_evaluator = evaluator or self._named_evaluator
         self.archive: Archive | None = None
         self.ended = ""
         self._lock: IO[str] | None = None
@@ -84,13 +88,17 @@ class Session:
             self.ended = "budget"
         else:
             with self.evaluator:
-                self._score_references()  # first, so that the time limit is left to what can be cut short
-                self.ended = self.loop.run(self._cut_off)
+                self.score_references(self.evaluator)  # first, so that the time limit is left to what can be cut short
+                self.ended = self.loop.run(self.cut_off)
+        self.finish()
+        return self.ended
+
+    def finish(self) -> None:
+        """Measures the front of what was evaluated, and writes it."""
         self._measure()
         self._write_front()
         state = self.loop.progress
         self.log(f"ended ({self.ended}): {state.done} evaluations, {state.failed} failed, {state.proposed} candidates")
-        return self.ended
 
     def close(self) -> None:
         """Lets go of everything; may be called again."""
@@ -130,11 +138,11 @@ class Session:
         self._prepare()
         if not there or self._wants_workers():
             self._note("starting workers")
-            self.evaluator = self._evaluator()
+            self.evaluator = self._make_evaluator(self.work)
         if not there:
             self._begin()
         self._assemble()
-        self._cut_off = self.loop.replay() if there else []
+        self.cut_off = self.loop.replay() if there else []
         done = f", {self.loop.progress.done} evaluations done" if there else ""
         self.log(f"{'resumed' if there else 'began'}: {self.space.name}, {self.settings.model_dump_json()}{done}")
         for name, broken in ({} if there else outside(self.prototypes, self.pricing)).items():
@@ -259,22 +267,28 @@ class Session:
             tuple(fidelity_json(at_rung(self.proxy.settings(), changes)) for changes in self.rungs[:-1]),
         )
 
-    def _evaluator(self) -> Evaluator:
+    @property
+    def work(self) -> Work:
+        """What is done to every candidate."""
         given = self.settings
         scored = ((self.proxy.name, self.proxy.settings()),)
-        work = Work(scored, given.limit_s, given.memory_mib, probes=self.generator.probes, rungs=self.rungs)
-        name = "ray" if given.workers > 1 or given.address else "in_process"
+        workers = {"threads": given.worker_threads, "gpus": given.worker_gpus, "retries": given.retries}
+        return Work(scored, given.limit_s, given.memory_mib, probes=self.generator.probes, rungs=self.rungs, **workers)
+
+    def _named_evaluator(self, work: Work) -> Evaluator:
+        given = self.settings
+        name = "in_process" if given.workers == 1 and not given.address else "ray"
         return create_evaluator(name, work, workers=given.workers, address=given.address or None)
 
     # Finishing
 
-    def _score_references(self) -> None:
+    def score_references(self, evaluator: Evaluator) -> None:
         """Scores the designs that the choice will be shown beside, where the run has not done so yet."""
         waiting = self._unscored()
         if not waiting:
             return
         self._note(f"scoring {', '.join(waiting)}")
-        scores = score_references(self.evaluator, waiting, timeout=self.settings.limit_s)
+        scores = score_references(evaluator, waiting, timeout=self.settings.limit_s)
         self._write_references({n: metrics for n, (_, metrics) in Run(self.out).references.items()} | scores)
 
     def _unscored(self) -> dict[str, Architecture]:

@@ -124,7 +124,7 @@ def test_what_was_stopped_is_recorded_as_predicted_and_learnt_from(tmp_path: Pat
     learnt = {e.candidate.number: e for e in generator.told}
     for evaluation in stopped:
         assert "quick" not in evaluation.metrics  # which is what was worked out in full
-        assert evaluation.reason.startswith("not among the best 1 in 2 at rung ")
+        assert evaluation.reason.startswith("stopped at rung ")
         told = learnt[evaluation.candidate.number]
         assert told.ok
         assert told.metrics["quick"] == evaluation.metrics["quick_predicted"]
@@ -176,13 +176,13 @@ def test_a_ladder_cut_anywhere_and_resumed_equals_the_unbroken_one(
 
 def test_time_that_is_up_ends_a_climb_where_it_stands(tmp_path: Path, space: SearchSpace, monkeypatch) -> None:
     loop = ladder_in(tmp_path, named("random", space), Stairs(capacity=1))
-    finish = loop._finish
+    take = loop.take
 
-    def late(outcome: Outcome) -> None:
-        loop.deadline = 0.0  # it came back after the time was up
-        finish(outcome)
+    def late(outcomes: list[Outcome]) -> None:
+        loop.deadline = 0.0  # they came back after the time was up
+        take(outcomes)
 
-    monkeypatch.setattr(loop, "_finish", late)
+    monkeypatch.setattr(loop, "take", late)
     assert loop.run() == "time"
     (climb,) = loop.archive.climbs()
     assert climb.goes_on

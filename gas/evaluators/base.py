@@ -9,24 +9,28 @@ from gas.evaluation import Candidate
 from gas.evaluators._work import Outcome, Task, Work
 from gas.registry import Registry
 
+AUTO = "auto"
+"""In place of a number of workers: as many as there is room for."""
+
 
 class Evaluator(ABC):
     """Runs the work on candidates, several at a time where it can. A context manager, closed at its end.
 
     Args:
         work: What is done to every candidate.
-        workers: How many candidates are worked on at a time.
+        workers: How many candidates are worked on at a time, at most; `auto`: as many as there is room for.
         address: Of the cluster to use; None for this machine.
 
     Raises:
         GasError: The work cannot be done at all (a proxy, its data or a setting is wrong), or not by so many workers.
     """
 
-    def __init__(self, work: Work, *, workers: int = 1, address: str | None = None) -> None:
-        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-            raise SettingError(f"workers: {describe(workers, 'a whole number of at least 1')}")
+    def __init__(self, work: Work, *, workers: int | str = 1, address: str | None = None) -> None:
+        number = isinstance(workers, int) and not isinstance(workers, bool) and workers >= 1
+        if not number and workers != AUTO:
+            raise SettingError(f"workers: {describe(workers, 'a whole number of at least 1, or auto', known=[AUTO])}")
         self.work = work
-        self.workers = workers
+        self.workers = workers if number else 1
         self.address = address
         self._submitted: dict[int, Task] = {}
         self._closed = False
@@ -34,6 +38,11 @@ class Evaluator(ABC):
     @property
     def capacity(self) -> int:
         """How many candidates it wants in flight; more may be submitted, and wait."""
+        return self.workers
+
+    @property
+    def at_once(self) -> int:
+        """How many candidates are worked on at a time at this moment."""
         return self.workers
 
     @property
@@ -67,6 +76,10 @@ class Evaluator(ABC):
         later call goes on.
         """
 
+    def notes(self) -> list[str]:
+        """What has happened since the last call that a person may want to know: workers that came or went."""
+        return []
+
     @abstractmethod
     def _stop(self) -> None:
         """Stops the workers and drops what is queued."""
@@ -88,7 +101,7 @@ class Evaluator(ABC):
 EVALUATORS: Registry[type[Evaluator]] = Registry("evaluator", "gas.evaluators")
 
 
-def create(name: str, work: Work, *, workers: int = 1, address: str | None = None) -> Evaluator:
+def create(name: str, work: Work, *, workers: int | str = 1, address: str | None = None) -> Evaluator:
     """The evaluator registered as `name`, its workers ready to score.
 
     Raises:
