@@ -229,7 +229,8 @@ def _watcher(bar: SearchProgress | None) -> Any:
                 ("seconds_left", state.seconds_left),
             )
         }
-        bar.update(state.done, state.total, in_flight=state.in_flight, note=state.note, **known)
+        note = state.note or (f"{state.stopped} stopped early" if state.stopped else "")
+        bar.update(state.done, state.total, in_flight=state.in_flight, note=note, **known)
 
     return watch
 

@@ -26,7 +26,7 @@ from gas.costs import latency
 from gas.costs.measure import ratio
 from gas.data import load
 from gas.model import build
-from gas.proxies.short_training import Recipe, strengthen, suited_rate, train, validate
+from gas.training import Recipe, strengthen, suited_rate, train, validate
 
 HERE = Path(__file__).parent
 STEPS, BATCH, RATE = 350, 16, 7e-4  # the rate is the one that gas's own short training has by default

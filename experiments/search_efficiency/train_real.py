@@ -20,8 +20,8 @@ from gas.architecture import Architecture
 from gas.data import ImageData, load
 from gas.model import build
 from gas.plan import plan
-from gas.proxies.short_training import Recipe, suited_rate, train, validate
 from gas.space import SearchSpace, load_space
+from gas.training import Recipe, suited_rate, train, validate
 
 HERE = Path(__file__).parent
 STEPS, BATCH, RATE = 400, 32, 2e-3

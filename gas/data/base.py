@@ -6,7 +6,7 @@ Shapes: N images, R the side of an image in pixels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class ImageData:
         train_labels: (N,) int64, from 0 to classes - 1.
         val_images: (M, 3, R, R) float32, shifted and scaled as the training images are.
         val_labels: (M,) int64.
+        skipped: Images that could not be read and are not among them.
+        unreadable: The first few of those, for people.
     """
 
     name: str
@@ -39,11 +41,23 @@ class ImageData:
     train_labels: Tensor
     val_images: Tensor
     val_labels: Tensor
+    skipped: int = 0
+    unreadable: tuple[str, ...] = ()
 
     @property
     def resolution(self) -> int:
         """Side of the images, pixels."""
         return self.train_images.shape[-1]
+
+    def notes(self) -> tuple[str, ...]:
+        """What is worth telling the user once about them, a sentence each."""
+        if not self.skipped:
+            return ()
+        total = self.skipped + len(self.train_labels) + len(self.val_labels)
+        listed = ", ".join(self.unreadable) + (", ..." if self.skipped > len(self.unreadable) else "")
+        are = "is" if self.skipped == 1 else "are"
+        what = f"{self.skipped:,} of {total:,} images of {self.name} could not be read and {are} skipped: {listed}"
+        return (f"data: {what}",)
 
 
 Source = Callable[..., ImageData]
@@ -166,11 +180,4 @@ def _with_noise(data: ImageData, noise: float, seed: int) -> ImageData:
         added = images + noise * torch.randn(images.shape, generator=generator)
         return added / (1.0 + noise**2) ** 0.5
 
-    return ImageData(
-        data.name,
-        data.classes,
-        noisy(data.train_images),
-        data.train_labels,
-        noisy(data.val_images),
-        data.val_labels,
-    )
+    return replace(data, train_images=noisy(data.train_images), val_images=noisy(data.val_images))

@@ -1,17 +1,28 @@
-"""A folder of the user's own images, in the layout of ImageNet: one folder per class."""
+"""A folder of the user's own images, in the layout of ImageNet: one folder per class.
+
+Decoded and resized images are kept as `data/folder-KEY.npz` in the cache folder, which may be deleted at any time.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gas.data.base import ImageData, image_data, split
+from gas.data.cache import cache_folder, read_arrays, write_arrays
 from gas.errors import DataError, describe
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 IMAGES, VALIDATION = 4096, 1024
+_NAMED, _THREADS = 5, 8
+_FORMAT = 1  # raise when the pixels made of equal files change
 _LAYOUTS = "`train/CLASS/*` with `val/CLASS/*`, or `CLASS/*`"
 
 Files = list[tuple[Path, int]]
@@ -23,10 +34,12 @@ def load_folder(
     """Images from `path`, cut to their central square; by default 4,096 to train on and 1,024 to validate, at most.
 
     Without a `val` folder, a fifth of every class (at most `validation` in all) is held out, by seed. Where fewer
-    images than there are are asked for, the seed draws them, each class alike.
+    images than there are are asked for, the seed draws them, each class alike. Images that cannot be read are skipped
+    and counted.
 
     Raises:
-        DataError: The folder is missing, holds fewer than two classes, or a file in it cannot be read.
+        DataError: The folder is missing, holds fewer than two classes, or too few of its images can be read: fewer than
+            two of a class, or less than half.
     """
     if not path.is_dir():
         problem = "is not a folder" if path.exists() else "does not exist"
@@ -42,7 +55,15 @@ def load_folder(
         rest, out = split(labels, min(val_limit, max(len(train) // 5, len(names))), seed)
         train, held = [train[i] for i in rest], [train[i] for i in out]
     train, held = _drawn(train, limit, seed), _drawn(held, val_limit, seed + 1)
-    return image_data(str(path), len(names), _read(train, resolution), _read(held, resolution))
+    read, failed = _kept(train + held, resolution)
+    whole = np.array([not reason for reason in failed])
+    if not whole.all():
+        _enough_left(path, names, train + held, failed, len(train))
+    labels = np.array([label for _, label in train + held], dtype=np.int64)
+    parts = [np.flatnonzero(whole[: len(train)]), np.flatnonzero(whole[len(train) :]) + len(train)]
+    data = image_data(str(path), len(names), *((read[part], labels[part]) for part in parts))
+    lost = [str(file.relative_to(path)) for (file, _), reason in zip(train + held, failed, strict=True) if reason]
+    return replace(data, skipped=len(lost), unreadable=tuple(lost[:_NAMED]))
 
 
 def _classes(folder: Path) -> list[str]:
@@ -92,25 +113,73 @@ def _drawn(files: Files, limit: int, seed: int) -> Files:
     return [files[index] for _, _, index in sorted(chosen, key=lambda entry: entry[1])]
 
 
-def _read(files: Files, resolution: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    pixels = np.empty((len(files), resolution, resolution, 3), dtype=np.uint8)
-    for row, (file, _) in enumerate(files):
-        pixels[row] = _pixels(file, resolution)
-    return pixels, np.array([label for _, label in files], dtype=np.int64)
+def _enough_left(path: Path, names: list[str], files: Files, failed: list[str], train: int) -> None:
+    """DataError where so many files could not be read that what is left is not the data that was meant."""
+    bad = [(file, reason) for (file, _), reason in zip(files, failed, strict=True) if reason]
+    first = f"the first is {bad[0][0]}, which cannot be read as an image: {bad[0][1]}"
+    for word, part in (("training", failed[:train]), ("validation", failed[train:])):
+        count = sum(map(bool, part))
+        if 2 * count > len(part):
+            got = f"got {count} of {len(part)} {word} images that cannot be read"
+            raise DataError(f"data: {path}: {got}; expected at most half; {first}")
+    for label, name in enumerate(names):
+        mine = [not reason for (_, own), reason in zip(files, failed, strict=True) if own == label]
+        if sum(mine) < 2 and not all(mine):
+            got = f"got {sum(mine)} of {len(mine)} images of class {name!r} that can be read"
+            raise DataError(f"data: {path}: {got}; expected at least 2; {first}")
+
+
+def _kept(files: Files, resolution: int) -> tuple[NDArray[np.uint8], list[str]]:
+    """(N, R, R, 3) bytes, from the cache where these very files were read before; and why each could not be read."""
+    path = cache_folder() / "data" / f"folder-{_key(files, resolution)}.npz"
+    stored = read_arrays(path, ("pixels", "failed"))
+    if stored is not None:
+        return stored["pixels"], stored["failed"].tolist()
+    pixels = np.zeros((len(files), resolution, resolution, 3), dtype=np.uint8)
+    threads = min(_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads, "images") as pool:  # decoding and resizing release the interpreter's lock
+        results = list(pool.map(lambda row: _fill(pixels, row, files[row][0]), range(len(files))))
+    failed = [reason for reason, _ in results]
+    if all(lasting for _, lasting in results):
+        write_arrays(path, {"pixels": pixels, "failed": np.array(failed, dtype=np.str_)}, compress=False)
+    return pixels, failed
+
+
+def _key(files: Files, resolution: int) -> str:
+    """Changes with the choice and the order of the files, and where one of them was written to."""
+    import PIL
+
+    entries = []
+    for file, _ in files:
+        try:
+            facts = file.stat()
+            entries.append((str(file.absolute()), facts.st_size, facts.st_mtime_ns))
+        except OSError:
+            entries.append((str(file.absolute()), -1, -1))
+    settings = [_FORMAT, PIL.__version__, resolution, entries]
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+
+
+def _fill(pixels: NDArray[np.uint8], row: int, file: Path) -> tuple[str, bool]:
+    """Reads one image into its row; why it could not be read (or nothing), and whether that will be so again."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        pixels[row] = _pixels(file, pixels.shape[1])
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        # With a number it was the system that failed (no permission, a lost disk), not the image.
+        return (str(error).splitlines() or [""])[0] or type(error).__name__, getattr(error, "errno", None) is None
+    return "", True
 
 
 def _pixels(file: Path, resolution: int) -> NDArray[np.uint8]:
     """One image as (R, R, 3) bytes: its central square, resized with smoothing."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    try:
-        with Image.open(file) as image:
-            side = min(image.size)
-            left, top = (image.width - side) // 2, (image.height - side) // 2
-            box = (left, top, left + side, top + side)
-            # Cut before it is resized: the filter of `resize(box=...)` reaches beyond the box.
-            square = image.crop(box).convert("RGB").resize((resolution, resolution), Image.Resampling.BILINEAR)
-            return np.asarray(square)
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise DataError(f"data: {file} cannot be read as an image: {first}") from error
+    with Image.open(file) as image:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        box = (left, top, left + side, top + side)
+        # Cut before it is resized: the filter of `resize(box=...)` reaches beyond the box.
+        square = image.crop(box).convert("RGB").resize((resolution, resolution), Image.Resampling.BILINEAR)
+        return np.asarray(square)

@@ -8,25 +8,21 @@ Shapes: B images, K maps of a system, M chains of points, R side of an image, pi
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
-import zipfile
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gas.data.base import ImageData, image_data, register
-from gas.data.cache import cache_folder
+from gas.data.cache import cache_folder, read_arrays, write_arrays
 
 CLASSES, IMAGES, VALIDATION = 32, 2048, 512
 MAPS = 7  # at most, per system; systems with fewer are filled up with maps of probability 0
 _CHAINS, _WARM_UP, _POINTS_PER_PIXEL, _BATCH = 128, 20, 6, 64
 _LEAST_FILLED = 0.12  # of the pixels, for a class to be accepted: thinner fractals are a few specks
 _JITTER = (0.6, 0.8, 1.0, 1.2, 1.4)
+_ARRAYS = ("train", "train_labels", "val", "val_labels")
 _FORMAT = 1  # raise when the images for equal settings change
 
 Systems = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -47,10 +43,10 @@ def load_procedural(
     settings = {"resolution": resolution, "counts": counts, "seed": seed, "format": _FORMAT}
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_folder() / "data" / f"procedural-{key}.npz"
-    made = _read(path)
+    made = read_arrays(path, _ARRAYS)
     if made is None:
         made = _make(resolution, *counts, seed)
-        _write(path, made)
+        write_arrays(path, made, compress=True)
     return image_data("procedural", counts[0], (made["train"], made["train_labels"]), (made["val"], made["val_labels"]))
 
 
@@ -175,26 +171,3 @@ def _hues(hue: NDArray[np.float64]) -> NDArray[np.float32]:
     """(B,) hues from 0 to 1 -> (B, 3) bright colours."""
     wheel = np.abs((hue[:, None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
     return (0.4 + 0.6 * np.clip(wheel, 0, 1)).astype(np.float32)
-
-
-def _read(path: Path) -> dict[str, NDArray] | None:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in ("train", "train_labels", "val", "val_labels")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None  # absent or damaged: made again
-
-
-def _write(path: Path, made: dict[str, NDArray]) -> None:
-    """Renamed into place when complete, so that another worker never reads half a file; no folder, no cache."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            temporary = Path(file.name)
-            np.savez_compressed(file, **made)
-        os.replace(temporary, path)
-    except OSError:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from gas.architecture import Architecture
@@ -17,6 +18,43 @@ from gas.data import ImageData, load
 from gas.errors import SettingError, describe
 from gas.model import Network
 from gas.registry import Registry
+from gas.training import AUGMENTATIONS
+from gas.training.deadline import check_deadline as check_deadline  # lent to the proxies
+
+
+def _listed(value: Any) -> Any:
+    """Lists (as JSON has them) and texts `a+b` (as the command line has them) as tuples; anything else as it is."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split("+"))
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _rates(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            value = tuple(float(part) for part in value.split("+"))
+        except ValueError:
+            value = (value,)
+    rates = _listed(value)
+    if not isinstance(rates, tuple):
+        return value
+    numbers = all(isinstance(r, int | float) and not isinstance(r, bool) and 0 < r < math.inf for r in rates)
+    if not numbers or not rates or len(set(rates)) < len(rates):
+        raise PydanticCustomError("rates", "expected a number above 0, or several different ones")
+    return tuple(float(rate) for rate in rates)
+
+
+def _augment(value: Any) -> Any:
+    names = _listed(value)
+    if isinstance(names, tuple):
+        for name in names:
+            if name not in AUGMENTATIONS:
+                expected = f"some of {', '.join(AUGMENTATIONS)}"
+                problem = describe(name, expected, known=AUGMENTATIONS).partition("; ")[2]
+                raise PydanticCustomError("augment", "{problem}", {"problem": problem})
+        if len(set(names)) < len(names):
+            raise PydanticCustomError("augment", "expected every augmentation once")
+    return names
 
 
 class Fidelity(pydantic.BaseModel):
@@ -34,9 +72,35 @@ class Fidelity(pydantic.BaseModel):
     classes: Annotated[int, Field(gt=1, description="classes")] | None = None
     noise: Annotated[float, Field(ge=0, description="Gaussian noise on the images, in their own deviations")] = 0.0
     steps: Annotated[int, Field(gt=0, description="training steps, whatever the number of images")] = 256
+    horizon: (
+        Annotated[int, Field(gt=0, description="steps of the learning rate's schedule; None for `steps`")] | None
+    ) = None
     batch: Annotated[int, Field(gt=0, description="images per step")] = 32
-    rate: Annotated[float, Field(gt=0, description="highest learning rate, for 12 blocks of mean width 64")] = 7e-4
+    rate: Annotated[
+        Annotated[float, Field(gt=0, allow_inf_nan=False)] | tuple[float, ...],
+        BeforeValidator(_rates),
+        Field(description="highest learning rate, for 12 blocks of mean width 64; of several, what learns fastest"),
+    ] = 7e-4
+    warm_up: Annotated[float, Field(ge=0, lt=1, description="share of the schedule in which the rate rises")] = 0.1
+    decay: Annotated[float, Field(ge=0, allow_inf_nan=False, description="weight decay of matrices")] = 0.05
+    smoothing: Annotated[float, Field(ge=0, lt=1, description="share of the label spread over all classes")] = 0.1
+    augment: Annotated[
+        tuple[str, ...], BeforeValidator(_augment), Field(description="augmentations of every training batch")
+    ] = ()
+    precision: Annotated[
+        Literal["float32", "bfloat16"], Field(description="of the forward pass in training (autocast)")
+    ] = "float32"
+    channels_last: Annotated[bool, Field(description="train in channels-last memory format")] = False
+    deterministic: Annotated[bool, Field(description="refuse operations that need not repeat themselves")] = False
     seeds: Annotated[int, Field(gt=0, description="initialisations that the score is the mean of")] = 1
+
+    @field_validator("horizon")
+    @classmethod
+    def _long_enough(cls, value: int | None, info: ValidationInfo) -> int | None:
+        steps = info.data.get("steps")
+        if value is not None and steps is not None and value < steps:
+            raise PydanticCustomError("horizon", "expected at least the steps, {steps}", {"steps": steps})
+        return value
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no blanks."""
@@ -74,6 +138,7 @@ class Proxy(ABC):
         accuracy: Metric that is the share of held-out images put right, 0 to 1; empty where it tells none.
         fidelity_on: Per data source, fields of the default fidelity that differ on it.
         resumable: True where `resume` can go on from where a lower fidelity stopped.
+        needs_bank: True where it runs designs on a bank's weights: its constructor has the keyword `bank`.
 
     Attributes:
         device: Where torch works: `cpu`, or `cuda` on a worker that was given a GPU.
@@ -89,6 +154,7 @@ class Proxy(ABC):
     accuracy: ClassVar[str] = ""
     fidelity_on: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     resumable: ClassVar[bool] = False
+    needs_bank: ClassVar[bool] = False
     inspect: Callable[[Network, Architecture, Tensor], None] | None = None
     device: str = "cpu"
 
@@ -140,6 +206,10 @@ class Proxy(ABC):
     ) -> tuple[dict[str, float], bytes]:
         """As `score`, going on from where this design's training stopped at a lower fidelity.
 
+        Where only `steps` grew and `horizon` is the same, it is one training cut in two. Where the images, their
+        resolution or the recipe differ too, weights and moments are carried over to them. Where the parameters have
+        other shapes (another width; positions at another resolution), the training begins anew.
+
         Args:
             architecture: The design at its own size.
             state: What the lower fidelity gave back; empty for a beginning.
@@ -147,13 +217,18 @@ class Proxy(ABC):
             deadline: As for `score`.
 
         Returns:
-            The metrics, and what to go on from. Where only the steps grew, the metrics are those of `score`.
+            The metrics, and what to go on from. Where only `steps` grew and `horizon` is the same, and where it began
+            anew, the metrics are those of `score`.
 
         Raises:
             NotImplementedError: This proxy is not `resumable`.
             ValueError: The state is none of this proxy's; else as `score`.
         """
         raise NotImplementedError(f"proxy {self.name} does not go on from a state")
+
+    def notes(self) -> tuple[str, ...]:
+        """What is worth telling the user once per worker: of the images that could not be read, for one."""
+        return () if self._images is None else self._images.notes()
 
     def settings(self) -> dict[str, Any]:
         """Plain data from which `create` makes an equal proxy."""
@@ -174,7 +249,8 @@ def register(name: str) -> Callable[[type[Proxy]], type[Proxy]]:
 
 
 def create(name: str, settings: Mapping[str, Any] | None = None) -> Proxy:
-    """The proxy registered as `name`, from plain data: keys `data`, `fidelity` (a mapping) and `seed`, all optional.
+    """The proxy registered as `name`, from plain data: keys `data`, `fidelity` (a mapping), `seed` and `bank` (the
+    folder of one, or the bytes of its file, for a proxy that `needs_bank`), all optional.
 
     Raises:
         UnknownNameError: No proxy has this name.
@@ -182,14 +258,13 @@ def create(name: str, settings: Mapping[str, Any] | None = None) -> Proxy:
     """
     proxy = PROXIES.get(name)
     settings = dict(settings or {})
-    known = ("data", "fidelity", "seed")
+    known = ("data", "fidelity", "seed", "bank")
     for key in settings:
         if key not in known:
             raise SettingError(f"proxy {name}: {describe(key, 'one of ' + ', '.join(known), known=known)}")
-    return proxy(settings.get("data"), settings.get("fidelity"), seed=settings.get("seed", 0))
-
-
-def check_deadline(deadline: float | None, doing: str) -> None:
-    """TimeoutError where the deadline has passed; `doing` says how far the work had come."""
-    if deadline is not None and time.monotonic() > deadline:
-        raise TimeoutError(f"out of time at {doing}")
+    bank = settings.get("bank") or ""
+    if bank and not proxy.needs_bank:
+        got = "one" if isinstance(bank, bytes) else repr(bank)
+        raise SettingError(f"bank: got {got}; expected none, because {name} reads no shared weights")
+    more = {"bank": bank} if proxy.needs_bank else {}
+    return proxy(settings.get("data"), settings.get("fidelity"), seed=settings.get("seed", 0), **more)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
 import math
+import shutil
+import tempfile
 import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
+import torch
+
+from gas.architecture import Architecture
+from gas.banks import Bank, Moments, Record, save
+from gas.data import load
 from gas.errors import DesignError
+from gas.model import build
 from gas.proxies import PROXIES, Fidelity, Proxy, create
+from gas.proxies.reduce import reduce
 from gas.space import bundled, load_space
 from gas.testing.cases import small_design
 from gas.testing.claims import claim, documented, is_file_of, run_checks, same
@@ -31,7 +45,29 @@ def check_proxy(name: str, *only: str) -> None:
 
 
 def _quick(cls: type[Proxy]) -> Proxy:
-    return create(cls.name, {"data": "digits", "fidelity": QUICK})
+    return _made(cls, QUICK, small_design())
+
+
+def _made(cls: type[Proxy], fidelity: Mapping[str, Any], design: Architecture) -> Proxy:
+    """The proxy on digits; one that needs a bank gets one of random weights, which holds what a design needs."""
+    settings: dict[str, Any] = {"data": "digits", "fidelity": dict(fidelity)}
+    if cls.needs_bank:
+        settings["bank"] = str(_bank(cls, fidelity, design))
+    return create(cls.name, settings)
+
+
+def _bank(cls: type[Proxy], changes: Mapping[str, Any], design: Architecture) -> Path:
+    fidelity = Fidelity.of({**cls.fidelity_on.get("digits", {}), **changes}, cls.default_fidelity)
+    classes = load("digits", resolution=8, classes=fidelity.classes).classes
+    bank = Bank()
+    with contextlib.suppress(DesignError):  # then it is for the proxy to say so
+        small = reduce(design, resolution=fidelity.resolution, width=fidelity.width)
+        network = build(small, classes=classes, seed=0)
+        bank.grow(network, bank.slots(network, small), torch.Generator().manual_seed(0))
+    folder = Path(tempfile.mkdtemp(prefix="gas-bank-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    save(folder, bank, Moments(), Record("none", "", fidelity.model_dump(), "digits", 0, {}, 0))
+    return folder
 
 
 def _name(cls: type[Proxy]) -> None:
@@ -78,6 +114,50 @@ def _seed(cls: type[Proxy]) -> None:
     same("score by a proxy made from its settings", made_again.score(small_design(), seed=3), first)
 
 
+def _resume(cls: type[Proxy]) -> None:
+    """A training cut in two is the unbroken one; one with nothing more to do says the same again."""
+    if not cls.resumable:
+        return
+    settings = {"data": "digits", "fidelity": {**QUICK, "horizon": QUICK["steps"]}}
+    whole = create(cls.name, settings)
+    half = create(cls.name, {**settings, "fidelity": {**settings["fidelity"], "steps": QUICK["steps"] // 2}})
+    expected = whole.score(small_design(), seed=3)
+    same("resume from nothing", whole.resume(small_design(), seed=3)[0], expected, "as `score` says")
+    first, state = half.resume(small_design(), b"", seed=3)
+    same("resume from nothing to half of the steps", first, half.score(small_design(), seed=3), "as `score` says")
+    metrics, state = whole.resume(small_design(), state, seed=3)
+    why = "because only the steps grew: one training cut in two"
+    same("resume from half of the steps", metrics, expected, why)
+    same("resume from all of the steps", whole.resume(small_design(), state, seed=3)[0], expected)
+
+
+def _foreign(cls: type[Proxy]) -> None:
+    """A state that is damaged, or of another seed, other data or another proxy, is a ValueError."""
+    if not cls.resumable:
+        return
+    proxy = _quick(cls)
+    _, state = proxy.resume(small_design(), seed=3)
+    middle = len(state) // 2
+    changed = bytes([state[middle] ^ 1])
+    wrong = {
+        "cut short": state[:middle],
+        "with a bit changed": state[:middle] + changed + state[middle + 1 :],
+        "that is none": b"no state at all",
+        "of another seed": proxy.resume(small_design(), seed=4)[1],
+    }
+    elsewhere = create(cls.name, {"data": "digits", "fidelity": QUICK, "seed": 1})
+    wrong["of other data"] = elsewhere.resume(small_design(), seed=3)[1]
+    others = [name for name in PROXIES.names() if PROXIES.get(name).resumable and name != cls.name]
+    wrong |= {f"of {name}": _quick(PROXIES.get(name)).resume(small_design(), seed=3)[1] for name in others}
+    for what, given in wrong.items():
+        try:
+            proxy.resume(small_design(), given, seed=3)
+        except ValueError as error:
+            claim(str(error), f"resume from a state {what}: got a ValueError without text; expected what is wrong")
+        else:
+            raise AssertionError(f"resume from a state {what}: got metrics; expected ValueError")
+
+
 def _deadline(cls: type[Proxy]) -> None:
     """A deadline that has passed stops it; one that is far off does not."""
     proxy = _quick(cls)
@@ -94,7 +174,7 @@ def _deadline(cls: type[Proxy]) -> None:
 def _impossible(cls: type[Proxy]) -> None:
     """A design that does not exist at the fidelity is a DesignError, unless the proxy scores it at its own size."""
     # 20 pixels make 5 x 5 tokens, which no unit of side 2 and no pooling by 2 divides.
-    proxy = create(cls.name, {"data": "digits", "fidelity": {**QUICK, "resolution": 20}})
+    proxy = _made(cls, {**QUICK, "resolution": 20}, small_design())
     try:
         _sound(cls, proxy.score(small_design()), "score of a design that cannot be reduced to 20 pixels")
     except DesignError:
@@ -108,7 +188,7 @@ def _spaces(cls: type[Proxy]) -> None:
             continue
         design = load_space(name).sample(1, seed=0, feasible=True)[0]
         where = f"score of a design of {name} at the default fidelity"
-        proxy = create(cls.name, {"data": "digits", "fidelity": HASTY})
+        proxy = _made(cls, HASTY, design)
         try:
             metrics = proxy.score(design)
         except DesignError as error:
@@ -120,6 +200,8 @@ PROXY_CHECKS = {
     "name": _name,
     "metrics": _metrics,
     "seed": _seed,
+    "resume": _resume,
+    "foreign": _foreign,
     "deadline": _deadline,
     "impossible": _impossible,
     "spaces": _spaces,

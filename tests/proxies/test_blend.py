@@ -7,7 +7,7 @@ import math
 import pytest
 from proxies.designs import hierarchical, tiny
 
-from gas.proxies import create
+from gas.proxies import Proxy, create
 from gas.proxies.pca_count import PcaCount
 
 SMALL = {"width": 1.0, "images": 128, "validation": 64, "steps": 4, "batch": 16, "seeds": 2}
@@ -39,3 +39,44 @@ def test_features_that_do_not_vary_are_a_failure(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(PcaCount, "score", lambda *_, **__: {"pca_count": 0.0})
     with pytest.raises(ValueError, match="do not vary"):
         create("blend", {"data": "digits", "fidelity": SMALL}).score(tiny())
+
+
+def test_components_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+    score = PcaCount.score
+
+    def counting(self: PcaCount, *args: object, **settings: object) -> dict[str, float]:
+        counted.append(self.fidelity.seeds)
+        return score(self, *args, **settings)
+
+    monkeypatch.setattr(PcaCount, "score", counting)
+
+    def rung(**fidelity: object) -> Proxy:
+        return create("blend", {"data": "digits", "fidelity": {**SMALL, **fidelity}})
+
+    whole = rung().score(tiny(), seed=3)
+    counted.clear()
+    first, state = rung(steps=2, horizon=4).resume(tiny(), seed=3)
+    metrics, state = rung().resume(tiny(), state, seed=3)
+    assert metrics == whole
+    assert first["blend_pca_count"] == whole["blend_pca_count"]
+    wider, _ = rung(width=2.0).resume(tiny(), state, seed=3)  # trained anew, and still not counted again
+    assert wider["blend_loss"] != whole["blend_loss"]
+    assert counted == [2]
+    rung(seeds=3).resume(tiny(), state, seed=3)
+    assert counted == [2, 3]
+
+
+def test_the_rate_that_was_found_is_told() -> None:
+    fidelity = {**SMALL, "rate": [1e-5, 2e-3]}
+    metrics = create("blend", {"data": "digits", "fidelity": fidelity}).score(tiny())
+    training = create("short_training", {"data": "digits", "fidelity": fidelity}).score(tiny())
+    assert metrics["blend_rate"] == training["short_training_rate"]
+
+
+def test_scores_stay_what_they_were() -> None:
+    # Taken before it could go on from a state; see the like test of short training.
+    fidelity = {"width": 1.0, "images": 256, "validation": 128, "steps": 24, "batch": 32}
+    metrics = create("blend", {"data": "procedural", "fidelity": fidelity}).score(tiny(), seed=1)
+    assert metrics["blend"] == pytest.approx(1.2502913293504232, abs=1e-6)
+    assert metrics["blend_pca_count"] == 46

@@ -96,11 +96,62 @@ def test_some_data_have_a_default_fidelity_of_their_own() -> None:
         ("short_training", {"fidelity": {"step": 3}}, SettingError, "fidelity: got 'step'; .*did you mean 'steps'"),
         ("short_training", {"fidelity": {"steps": 0}}, SettingError, "fidelity.steps: got 0; .*greater than 0"),
         ("short_training", {"fidelity": {"width": "half"}}, SettingError, "fidelity.width: got 'half'"),
+        (
+            "short_training",
+            {"fidelity": {"steps": 64, "horizon": 32}},
+            SettingError,
+            "fidelity.horizon: got 32; expected at least the steps, 64",
+        ),
+        (
+            "short_training",
+            {"fidelity": {"augment": ["flip", "mixip"]}},
+            SettingError,
+            r"fidelity.augment: got \['flip', 'mixip'\]; .*expected some of flip, .*; did you mean 'mixup'",
+        ),
+        ("short_training", {"fidelity": {"augment": "flip+flip"}}, SettingError, "expected every augmentation once"),
+        ("short_training", {"fidelity": {"rate": -1.0}}, SettingError, "fidelity.rate: got -1.0; .*greater than 0"),
+        ("short_training", {"fidelity": {"rate": float("nan")}}, SettingError, "fidelity.rate: got nan; .*finite"),
+        ("short_training", {"fidelity": {"rate": [1e-3, 0.0]}}, SettingError, "expected a number above 0, or several"),
+        ("short_training", {"fidelity": {"rate": [1e-3, 1e-3]}}, SettingError, "or several different ones"),
+        ("short_training", {"fidelity": {"rate": []}}, SettingError, "fidelity.rate: got "),
+        (
+            "short_training",
+            {"fidelity": {"rate": "fast"}},
+            SettingError,
+            "fidelity.rate: got 'fast'; expected a number",
+        ),
+        (
+            "short_training",
+            {"fidelity": {"precision": "float16"}},
+            SettingError,
+            "precision: got 'float16'; .*bfloat16",
+        ),
+        ("short_training", {"fidelity": {"warm_up": 1.0}}, SettingError, "fidelity.warm_up: got 1.0; .*less than 1"),
     ],
 )
 def test_wrong_settings_are_named(name: str, settings: dict, kind: type[Exception], text: str) -> None:
     with pytest.raises(kind, match=text):
         create(name, settings)
+
+
+def test_what_the_command_line_and_json_can_write_is_understood() -> None:
+    told = Fidelity.of({"augment": "flip+mixup", "rate": "0.001+0.002"}, Fidelity())
+    assert told.augment == ("flip", "mixup")
+    assert told.rate == (1e-3, 2e-3)
+    assert Fidelity(**json.loads(told.to_json())) == told
+    assert Fidelity.of({"rate": 1}, Fidelity()).rate == 1.0
+    assert Fidelity.of({"rate": "0.5"}, Fidelity()).rate == (0.5,)
+
+
+def test_a_proxy_has_nothing_to_note_of_sound_images(proxy: Proxy) -> None:
+    proxy.prepare()
+    proxy.score(tiny())
+    assert proxy.notes() == ()
+
+
+def test_a_proxy_that_cannot_go_on_says_so() -> None:
+    with pytest.raises(NotImplementedError, match="pca_count does not go on from a state"):
+        create("pca_count").resume(tiny())
 
 
 def test_fidelity_is_frozen() -> None:
