@@ -41,9 +41,17 @@ def settings_of(given: Mapping[str, Any], *, resume: bool) -> dict[str, Any]:
         settings["seconds"] = None if time_limit == "none" else seconds_of(time_limit or DEFAULT_TIME)
     if limit is not None:
         settings["limit_s"] = seconds_of(limit, "limit")
+    if "workers" in settings:
+        settings["workers"] = _workers(settings["workers"])
     if not resume:
-        settings.setdefault("workers", len(os.sched_getaffinity(0)))
+        here = max(len(os.sched_getaffinity(0)) // max(settings.get("worker_threads", 1), 1), 1)
+        settings.setdefault("workers", "auto" if settings.get("address") else here)
     return settings
+
+
+def _workers(text: object) -> int | str:
+    """A number, or `auto`; Settings refuses anything else."""
+    return int(str(text)) if str(text).lstrip("-").isdecimal() else str(text)
 
 
 def pairs(name: str, given: Sequence[str]) -> dict[str, Any]:

@@ -182,7 +182,8 @@ class Loop:
         return self.progress.done + len(self._flying) >= self.budget
 
     def _late(self) -> bool:
-        return time.monotonic() + self._typical_seconds() > self.deadline
+        waits = self.evaluator.pending // max(self.evaluator.at_once, 1)  # for those that lie before it
+        return time.monotonic() + (1 + waits) * self._typical_seconds() > self.deadline
 
     def _refused_in_a_row(self) -> int:
         return self.progress.proposed - 1 - self._last_sent
@@ -337,7 +338,7 @@ class Loop:
         state.elapsed = time.monotonic() - self._started
         state.hypervolume = self._front.hypervolume
         if state.done and self._seconds:
-            at_once = max(self.evaluator.workers, 1)
+            at_once = max(self.evaluator.at_once, 1)
             work = (self.budget - state.done) * self._typical_seconds() / at_once
             state.seconds_left = min(work, max(self.deadline - time.monotonic(), 0.0))
         self.watch(state)

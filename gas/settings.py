@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
@@ -33,7 +33,11 @@ class Settings(pydantic.BaseModel):
         ladder: Fields of the fidelity that differ at each rung below the last, which is the fidelity itself; lowest first.
             Empty trains every design in full.
         eta: One in so many designs goes on from each rung to the next.
-        workers: Evaluations that run at once; 1 runs them in this process.
+        workers: Evaluations that run at once, at most; 1 runs them in this process. `auto`: as many as the cluster at
+            the address has room for at any time; without an address, one for the cores of each on this machine.
+        worker_threads: CPU threads of each.
+        worker_gpus: GPUs of each, or its share of one.
+        retries: Further attempts at a candidate whose worker died.
         address: Address of a running Ray cluster; empty for none.
         budget: Evaluations in all (infeasible and duplicate candidates do not count).
         seconds: Wall time of the whole search, final measurements included; None for no limit.
@@ -62,7 +66,10 @@ class Settings(pydantic.BaseModel):
     bank: str = ""
     ladder: tuple[dict[str, Any], ...] = ()
     eta: float = 3.0
-    workers: Count = 1
+    workers: Count | Literal["auto"] = 1
+    worker_threads: Count = 1
+    worker_gpus: Annotated[float, Field(ge=0)] = 0.0
+    retries: Annotated[int, Field(ge=0)] = 1
     address: str = ""
     budget: Count = 40
     seconds: Seconds | None = None

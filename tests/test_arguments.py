@@ -22,6 +22,10 @@ def test_what_a_new_search_is_given_unless_told_otherwise() -> None:
     assert new["seconds"] == 300.0
     assert new["workers"] >= 1
     assert set(new) == {"seconds", "workers"}
+    assert settings_of(nothing | {"worker_threads": 10_000}, resume=False)["workers"] == 1
+    assert settings_of(nothing | {"address": "host:1"}, resume=False)["workers"] == "auto"
+    assert settings_of(nothing | {"workers": "3"}, resume=True) == {"workers": 3}
+    assert settings_of(nothing | {"workers": "auto"}, resume=True) == {"workers": "auto"}
     assert settings_of(nothing, resume=True) == {}
     assert settings_of(nothing | {"time_limit": "none"}, resume=False)["seconds"] is None
     assert settings_of(nothing | {"time_limit": "2m", "limit": "1m"}, resume=True) == {

@@ -157,6 +157,8 @@ def prepare(work: Work) -> Prepared:
         for proxy, _ in itertools.chain(*rungs):
             if work.rungs and not proxy.resumable:
                 raise SettingError(f"ladder: got the proxy {proxy.name}; expected one that can go on from a lower rung")
+            if work.gpus:
+                proxy.device = "cuda"
             proxy.prepare()
     except GasError:
         raise
@@ -308,6 +310,13 @@ def reason_of(error: BaseException) -> str:
     )
     line = f"{'MemoryError' if memory else type(error).__name__}: {text}" if text else type(error).__name__
     return line if len(line) <= 300 else f"{line[:297]}..."
+
+
+def gpu_here() -> bool:
+    """Whether torch sees a GPU in this process."""
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def worker_name() -> str:

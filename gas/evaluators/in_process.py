@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import signal
 import threading
@@ -13,7 +14,7 @@ from types import FrameType
 
 from gas.costs import pinned
 from gas.errors import SettingError, describe
-from gas.evaluators._work import Outcome, OutOfTime, Task, Work, over_time, prepare, run_work, worker_name
+from gas.evaluators._work import Outcome, OutOfTime, Task, Work, gpu_here, over_time, prepare, run_work, worker_name
 from gas.evaluators.base import EVALUATORS, Evaluator
 
 GRACE_S = 0.5
@@ -28,14 +29,23 @@ class InProcess(Evaluator):
     without such timers, it is not. A candidate that brings the process down takes the search along.
     """
 
-    def __init__(self, work: Work, *, workers: int = 1, address: str | None = None) -> None:
+    def __init__(self, work: Work, *, workers: int | str = 1, address: str | None = None) -> None:
         super().__init__(work, workers=workers, address=address)
-        if workers != 1:
+        if self.workers != 1:
             raise SettingError(f"workers: {describe(workers, '1 with the evaluator in_process; ray takes more')}")
         if address is not None:
             raise SettingError(f"address: {describe(address, 'none with the evaluator in_process')}")
+        if work.gpus and not gpu_here():
+            raise SettingError(f"worker_gpus: {describe(work.gpus, '0, because torch sees no GPU here')}")
         self._prepared = prepare(work)
+        proxies = [proxy for proxy, _ in itertools.chain(*self._prepared.rungs)]
+        self._notes = list(dict.fromkeys(itertools.chain(*(getattr(proxy, "notes", tuple)() for proxy in proxies))))
         self._queue: deque[Task] = deque()
+
+    def notes(self) -> list[str]:
+        """See `Evaluator.notes`."""
+        notes, self._notes = self._notes, []
+        return notes
 
     def _start(self, task: Task) -> None:
         self._queue.append(task)

@@ -130,8 +130,10 @@ def test_the_registry_holds_both() -> None:
 @pytest.mark.parametrize("name", ["in_process", "ray"])
 @pytest.mark.parametrize("workers", [0, -1, 1.5, True])
 def test_a_worker_count_that_cannot_be(name: str, workers: object) -> None:
-    with pytest.raises(SettingError, match=f"workers: got {workers}; expected a whole number of at least 1"):
+    with pytest.raises(SettingError, match=f"workers: got {workers}; expected a whole number of at least 1, or auto"):
         create(name, Work(()), workers=workers)
+    with pytest.raises(SettingError, match=r"workers: got 'aut'; .* did you mean 'auto'"):
+        create(name, Work(()), workers="aut")
 
 
 def test_an_exception_without_words_is_named() -> None:

@@ -20,7 +20,7 @@ import gas
 from gas.errors import GasError, SettingError
 from gas.evaluators import Work, create
 from gas.evaluators import ray_actors as module
-from gas.evaluators._cluster import SESSION, SOCKET_PATH, _knock, _short_folder, connect
+from gas.evaluators._cluster import HELLO, SESSION, SOCKET_PATH, _ask, _knock, _short_folder, connect
 
 WORK = Work((("troubles", {"seed": 5}),), limit_s=1.0, memory_mib=256, modules=("troubles",))
 
@@ -72,7 +72,7 @@ def test_every_candidate_has_one_outcome_whatever_it_does_to_its_worker(evaluato
         assert re.fullmatch(r".+:\d+", outcomes[number].worker)
         assert outcomes[number].seconds > 0
     assert evaluator.collect(60.0) == []  # and waits for nothing
-    assert evaluator.capacity == evaluator.workers
+    assert evaluator.capacity == (1 if evaluator.workers == 1 else 2 * evaluator.workers)
 
 
 def test_after_all_that_as_many_workers_are_there_as_before(evaluator, troubled, collect_all) -> None:
@@ -169,6 +169,28 @@ def test_an_address_where_something_else_answers(answer: bytes) -> None:
         thread.join()
 
 
+@pytest.mark.slow
+def test_an_address_where_another_server_of_http_2_answers() -> None:
+    """It greets as Ray does, and says nothing more: Ray's own core would wait for minutes."""
+    held = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(server.accept()[0])
+                    held[-1].sendall(HELLO[-9:])
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        _knock(address)
+        with pytest.raises(SettingError, match=f"ray address: got {address!r}; .*: TimeoutError: no answer in 3 s"):
+            _ask(address, 3.0)
+        server.shutdown(socket.SHUT_RDWR)
+    for connection in held:
+        connection.close()
+
+
 def test_a_long_temporary_folder_is_not_used_for_sockets(monkeypatch) -> None:
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.setenv("TMPDIR", "/tmp/" + "x" * (SOCKET_PATH - len("/tmp/" + SESSION)))
@@ -253,7 +275,7 @@ from gas.evaluators import Work, create
 work = Work((("troubles", {{}}),), modules=("troubles",))
 stem = Spec.of("conv_embed", what="fine", file={file!r})
 try:
-    create("ray", work, workers=3, address={address!r})
+    create("ray", Work((), threads=3), address={address!r})
 except SettingError as error:
     print(error)
 with create("ray", work, workers=2, address={address!r}) as evaluator:
@@ -283,7 +305,7 @@ def test_a_running_cluster_gets_the_code_and_is_left_running(tmp_path: Path) -> 
             result = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
             assert result.stderr == ""
             assert result.stdout.splitlines() == [
-                "workers: got 3; expected at most 2, the CPUs of the Ray cluster",
+                "worker_threads: got 3; expected at most 2, the CPUs of a node of the Ray cluster",
                 "1.0",
             ]
         assert cluster.poll() is None
