@@ -59,6 +59,7 @@ class Run:
             raise RunError(f"{file}: {describe(self.record.get('format'), f'format {FORMAT}')}")
         with _damage(file):
             _ = [self.record[key] for key in ("space", "against", "proxy", "versions")]
+            _ = [self.record["proxy"][key] for key in ("name", "data", "fidelity", "seed")]
             _ = self.settings, self.objectives, self.utility, self.bounds, self.measured_constraints
 
     @cached_property
@@ -74,6 +75,8 @@ class Run:
             text = file.read_text(encoding="utf-8")
         except OSError as error:
             raise RunError(f"{file}: cannot be read: {error.strerror}") from error
+        except UnicodeError as error:
+            raise RunError(f"{file}: damaged: {error}") from error
         return space_from_text(text, str(file), references={n: d for n, (d, _) in self.references.items()})
 
     @property
@@ -302,7 +305,7 @@ def _read_json(file: Path) -> dict[str, Any]:
         data = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RunError(f"{file.parent}: got no {file.name}; expected the directory of a run") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{file}: damaged: {error}") from error
     if not isinstance(data, dict):
         raise RunError(f"{file}: damaged: got {type(data).__name__}; expected a mapping")

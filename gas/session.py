@@ -96,6 +96,7 @@ class Session:
     def finish(self) -> None:
         """Measures the front of what was evaluated, and writes it."""
         self._measure()
+        States(self.out).close()  # where the search was cut off after its last evaluation, the folder is still there
         self._write_front()
         state = self.loop.progress
         self.log(f"ended ({self.ended}): {state.done} evaluations, {state.failed} failed, {state.proposed} candidates")
@@ -329,7 +330,7 @@ class Session:
         )
 
     def _write_front(self) -> None:
-        Run(self.out).front().to_csv(self.out / "front.csv", index=False)
+        write_whole(self.out / "front.csv", Run(self.out).front().to_csv(index=False))
 
     def _note(self, text: str) -> None:
         loop = getattr(self, "loop", None)

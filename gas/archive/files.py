@@ -14,6 +14,7 @@ from gas.errors import RunError
 FILE = "archive.sqlite"
 VERSION = 3  # 1 lacks the column of probes, 2 the table of climbs
 APPLICATION = 0x67617321  # in the header of the file: tells an archive from any other SQLite file
+SYSTEM = ("SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_IOERR")  # troubles that are not the file's own
 
 SCHEMA = {
     # `seq` is the one order over all kinds of events.
@@ -45,17 +46,28 @@ def create(file: Path) -> None:
     # Made under another name and then renamed, so that a kill cannot leave an archive without tables.
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     try:
+        _remove_drafts(file)
         with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("BEGIN")
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
             for table, columns in SCHEMA.items():
                 connection.execute(f"CREATE TABLE {table} ({columns})")
+            connection.execute("COMMIT")
+            # Last: from here on writes go to a file of its own, which the renaming would leave behind. It is emptied
+            # where the connection is closed, but where the disk is full that fails, and nobody is told.
+            connection.execute("PRAGMA journal_mode = WAL")
         draft.rename(file)
     except (sqlite3.Error, OSError) as error:
         with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+            _remove_drafts(file)
         raise RunError(f"{file}: cannot be made: {error}") from error
+
+
+def _remove_drafts(file: Path) -> None:
+    """Removes what is left of archives that were not made to the end: killed, or for want of room."""
+    for left in file.parent.glob(f"{file.name}.*"):
+        left.unlink(missing_ok=True)
 
 
 def connect(file: Path, *, readonly: bool) -> sqlite3.Connection:
@@ -76,9 +88,9 @@ def connect(file: Path, *, readonly: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             _bring_up(connection)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:
         connection.close()
-        raise damaged(file, str(error)) from error
+        raise unread(file, error) from error
     except RunError:
         connection.close()
         raise
@@ -140,6 +152,13 @@ def version_of(connection: sqlite3.Connection) -> int:
 def damaged(file: Path, how: str) -> RunError:
     """The error of an archive that is not as it was written."""
     return RunError(f"{file}: damaged: {' '.join(how.split())}")
+
+
+def unread(file: Path, error: Exception) -> RunError:
+    """The error of an archive that SQLite cannot read: it is damaged, unless the system would not let it be read."""
+    if getattr(error, "sqlite_errorname", "").startswith(SYSTEM):
+        return RunError(f"{file}: cannot be read: {error}")
+    return damaged(file, str(error))
 
 
 def _check(file: Path, connection: sqlite3.Connection) -> None:

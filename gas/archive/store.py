@@ -192,7 +192,11 @@ class Archive:
         happened = [(seq, "asked", candidate) for seq, candidate in asked.values()]
         happened += [(seq, "climbed", climb) for seq, climb in climbs]
         happened += [(seq, "told", row.evaluation) for seq, row in told]
-        for _, kind, event in sorted(happened, key=lambda entry: entry[0]):
+        try:
+            happened.sort(key=lambda entry: entry[0])
+        except TypeError as error:
+            raise self._damaged(f"the places of events cannot be compared: {error}") from error
+        for _, kind, event in happened:
             yield kind, event
 
     def climbs(self) -> list[Climb]:
@@ -329,7 +333,7 @@ class Archive:
     def _json(self, text: str, table: str, number: int, column: str, kind: type = dict) -> Any:
         try:
             value = json.loads(text)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise self._damaged(f"table {table}, candidate {number}: {column} is no JSON: {error}") from error
         if not isinstance(value, kind) or (kind is list and not all(isinstance(v, dict) for v in value)):
             raise self._damaged(f"table {table}, candidate {number}: {column} is no {WORDS[kind]}")
@@ -338,8 +342,8 @@ class Archive:
     def _rows(self, query: str, *values: Any) -> list[tuple]:
         try:
             return self._connection.execute(query, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(str(error)) from error
+        except (sqlite3.DatabaseError, UnicodeError) as error:
+            raise files.unread(self.file, error) from error
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[None]:

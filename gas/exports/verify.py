@@ -37,7 +37,7 @@ models = [getattr(module, name)()]
 module.load_weights(models[0], weights)
 if folded:
     models += [module.load(weights)]
-x = torch.load(given)
+x = torch.load(given, weights_only=True)
 results = []
 for model in models:
     model.eval()
@@ -123,4 +123,4 @@ def _run(source: Path, weights: Path, name: str, x: torch.Tensor, folded: bool) 
         if done.returncode:
             last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise ExportError(f"{source.name}: fails in a fresh process without gas: {last}")
-        return torch.load(taken)
+        return torch.load(taken, weights_only=True)
