@@ -78,8 +78,8 @@ how_csv = click.option("--csv", "how", flag_value="csv", help="Print CSV.")
 @click.option("--data", help="The proxy's images: digits, procedural, or a folder [default: the proxy's own].")
 @click.option("--fidelity", "fidelity", multiple=True, metavar="NAME=VALUE", help="A field of the proxy's fidelity.")
 @click.option("--bank", metavar="DIR", help="A bank of gas train-bank, for the proxy shared_weights.")
-@click.option("--ladder", metavar="STEPS,...", help="Train in rungs, and stop at each who is not among the best 1 in eta.")
-@click.option("--eta", type=float, help="One design in so many goes on from each rung [default: 3].")
+@click.option("--ladder", metavar="STEPS,...", help="Train in rungs, and stop who is not the best 1 in eta.")
+@click.option("--eta", type=float, help="One design in so many goes on from each rung [default: 2].")
 @click.option("--ray-address", "address", help="A running Ray cluster [default: Ray is started here].")
 @click.option("--target", help="What latency is measured on [default: cpu_eager].")
 @click.option("--batch", type=int, help="Images per call for latency and memory [default: 1].")
@@ -127,7 +127,7 @@ def check(space: str, designs: int, seed: int, exact: bool, how: str | None) -> 
 @how_json
 @click.option("--csv", metavar="FILE", help="Write CSV to a file; - for standard output.")
 def zoo(part: str, sort: str, how: str | None, csv: str | None) -> None:
-    """List the designs of the zoo, or those with PART in their names.
+    """List the designs of the zoo, or those whose names hold PART.
 
     With their costs, what was published about them, and how the tests hold them against their public code.
     """

@@ -26,7 +26,6 @@ from gas.progress import Front, Progress
 from gas.utility import Utility
 
 REJECTIONS = 2_000  # candidates in a row that never reach a worker, before the search gives up
-TURN_S = 0.1  # for proposing, before what has come back meanwhile is looked at
 RECENT = 101  # evaluations whose time says how long the next will take
 COSTS = ("latency_ms_predicted",)  # predictions that are no proxy's
 
@@ -128,8 +127,7 @@ class Loop:
             ended = self.fill()
             if ended and not self._flying:
                 break
-            room = not ended and self.evaluator.pending < self.evaluator.capacity
-            self.take(self.evaluator.collect(timeout=0.0 if room else 0.25))
+            self.take(self.evaluator.collect(timeout=0.25))
             for note in self.evaluator.notes():
                 self.log(note)
                 self._report(note)
@@ -150,14 +148,13 @@ class Loop:
 
     def fill(self) -> str:
         """Starts evaluations while there is room; returns why none can be started any more, or an empty text."""
-        begin = time.monotonic()
         with self.archive.together():
             while True:
                 if self._spent():
                     return "budget"
                 if self._late():
                     return "time"
-                if self.evaluator.pending >= self.evaluator.capacity or time.monotonic() - begin > TURN_S:
+                if self.evaluator.pending >= self.evaluator.capacity:
                     return ""
                 asked = self.generator.ask(1) if self._refused_in_a_row() < REJECTIONS else []
                 if not asked:

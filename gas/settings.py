@@ -30,8 +30,8 @@ class Settings(pydantic.BaseModel):
         data: Data source of the proxy, or the path of an image folder; None for the proxy's own.
         fidelity: Fields of the proxy's fidelity that differ from its default.
         bank: Folder of the bank whose weights the proxy runs designs on; empty for none.
-        ladder: Fields of the fidelity that differ at each rung below the last, which is the fidelity itself; lowest first.
-            Empty trains every design in full.
+        ladder: Fields of the fidelity that differ at each rung below the last, which is the fidelity itself; lowest
+            first. Empty trains every design in full.
         eta: One in so many designs goes on from each rung to the next.
         workers: Evaluations that run at once, at most; 1 runs them in this process. `auto`: as many as the cluster at
             the address has room for at any time; without an address, one for the cores of each on this machine.
@@ -65,7 +65,7 @@ class Settings(pydantic.BaseModel):
     fidelity: dict[str, Any] = {}
     bank: str = ""
     ladder: tuple[dict[str, Any], ...] = ()
-    eta: float = 3.0
+    eta: float = 2.0
     workers: Count | Literal["auto"] = 1
     worker_threads: Count = 1
     worker_gpus: Annotated[float, Field(ge=0)] = 0.0

@@ -32,6 +32,7 @@ def old_archive(folder: Path) -> Path:
     with sqlite3.connect(folder / FILE) as connection:
         connection.execute("ALTER TABLE told DROP COLUMN probes")
         connection.execute("DROP TABLE climbs")
+        connection.execute("ALTER TABLE events DROP COLUMN sum")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     return folder

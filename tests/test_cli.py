@@ -381,7 +381,10 @@ SEARCH = (
         (("--option", "seed=1"), "generator evolution: got 'seed'; expected one of crossover, mutation, population"),
         (("--utility", "prxy"), "utility: got 'prxy' in 'prxy'; expected one of macs, params, memory, latency, proxy"),
         (("--utility", "proxy +"), "utility: 'proxy +' is not an expression: invalid syntax; expected one such as"),
-        (("--utility", "netscore"), "with the proxy quick; expected a proxy that measures one (blend, short_training)"),
+        (
+            ("--utility", "netscore"),
+            "with the proxy quick; expected a proxy that measures one (blend, shared_weights, short_training)",
+        ),
         (("--from", "hiera_tinny"), "hiera_tinny: no such file, and no bundled space or design of that name; did you"),
         (("--from", "hiera_tiny"), "hiera_tiny: stages: got 4; expected 2 in the space small"),
         (("--from", "reference.yaml"), "reference.yaml: stages: got 1; expected 2 in the space small"),

@@ -65,7 +65,7 @@ def test_an_evaluation_is_ok_or_says_why() -> None:
 
 
 def test_a_status_is_its_name_on_disk() -> None:
-    assert {str(status) for status in Status} == {"ok", "infeasible", "duplicate", "failed"}
+    assert {str(status) for status in Status} == {"ok", "infeasible", "duplicate", "failed", "stopped"}
     assert Status("failed") is Status.FAILED
 
 

@@ -66,4 +66,4 @@ def test_a_proxy_without_an_accuracy_is_refused_and_those_with_one_named(text: s
     with pytest.raises(SettingError) as caught:
         Goals.of(space(), Settings.of(utility=text, proxy="pca_count"))
     assert f"utility: got {text!r}, which reads an accuracy, with the proxy pca_count" in str(caught.value)
-    assert "expected a proxy that measures one (blend, short_training)" in str(caught.value)
+    assert "expected a proxy that measures one (blend, shared_weights, short_training)" in str(caught.value)

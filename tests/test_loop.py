@@ -19,6 +19,8 @@ from gas.loop import Progress, fidelity_json, reference_point
 from gas.pricing import Pricing
 from gas.space import SearchSpace, load_space
 
+QUICK = ("inquisitor", "evolution")  # what remembers most, and what draws most
+
 
 class Recording(RandomGenerator):
     """Remembers what it was told."""
@@ -177,7 +179,9 @@ def test_the_reference_point() -> None:
     assert fidelity_json({"b": 1, "a": {"d": 2}}) == '{"a":{"d":2},"b":1}'
 
 
-@pytest.mark.parametrize("name", GENERATORS.names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in GENERATORS.names()]
+)
 @pytest.mark.parametrize("capacity", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_run_cut_anywhere_and_resumed_equals_the_unbroken_one(
     name: str, capacity: int, tmp_path: Path, space: SearchSpace, monkeypatch

@@ -356,7 +356,7 @@ WRONG = st.sampled_from([None, True, -1, 0, 2.5, 1e308, float("nan"), float("inf
 
 
 @given(data=st.data())
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_value_of_another_kind_in_a_run_gives_no_traceback(
     data: st.DataObject, finished: Path, tmp_path: Path
 ) -> None:

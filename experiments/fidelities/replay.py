@@ -131,9 +131,7 @@ def main() -> None:
         out = csv.writer(file, lineterminator="\n")
         out.writerow(COLUMNS)
         out.writerows([v if isinstance(v, str | int) else f"{v:.4f}" for v in row] for row in rows)
-    print(
-        "\n| data | rungs (of 400 steps) | eta | worker time | same choice | regret, points | hypervolume of the front |"
-    )
+    print("\n| data | rungs (of 400 steps) | eta | worker time | same choice | regret, points | hypervolume |")
     print("|---|---|---|---|---|---|---|")
     for data, steps, eta, _, time, t1, t3, same, regret, r1, r3, volume_, v1, v3, _ in rows:
         print(

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from gas.errors import RunError
 
 FILE = "archive.sqlite"
-VERSION = 3  # 1 lacks the column of probes, 2 the table of climbs
+VERSION = 3  # 1 lacks the column of probes, 2 the table of climbs and the sums
 APPLICATION = 0x67617321  # in the header of the file: tells an archive from any other SQLite file
 SYSTEM = ("SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_IOERR")  # troubles that are not the file's own
 
 SCHEMA = {
-    # `seq` is the one order over all kinds of events.
-    "events": "seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, time REAL NOT NULL",
+    # `seq` is the one order over all kinds of events; `sum` is that of the event's row in its own table (`checksum`).
+    "events": "seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, time REAL NOT NULL, sum INTEGER",
     "asked": """number INTEGER PRIMARY KEY, seq INTEGER NOT NULL UNIQUE REFERENCES events, id TEXT NOT NULL,
         architecture TEXT NOT NULL, origin TEXT NOT NULL, decisions TEXT NOT NULL""",
     "told": """number INTEGER PRIMARY KEY REFERENCES asked, seq INTEGER NOT NULL UNIQUE REFERENCES events,
@@ -31,6 +34,9 @@ SCHEMA = {
         batch INTEGER NOT NULL, threads INTEGER NOT NULL, median_ms REAL NOT NULL, q1_ms REAL NOT NULL,
         q3_ms REAL NOT NULL, repeats INTEGER NOT NULL, reference TEXT NOT NULL, ratio REAL""",
 }
+
+TABLES = {"asked": "asked", "climbed": "climbs", "told": "told", "measured": "measurements"}
+"""Kind of event -> the table that holds what it says."""
 
 
 def file_of(path: str | Path) -> Path:
@@ -122,8 +128,10 @@ def event(file: Path, connection: sqlite3.Connection, kind: str) -> Iterator[int
     try:
         connection.execute(begin)
         try:
-            row = connection.execute("INSERT INTO events (kind, time) VALUES (?, ?)", (kind, time.time()))
-            yield row.lastrowid
+            seq = connection.execute("INSERT INTO events (kind, time) VALUES (?, ?)", (kind, time.time())).lastrowid
+            yield seq
+            row = connection.execute(f"SELECT * FROM {TABLES[kind]} WHERE seq = ?", (seq,)).fetchone()
+            connection.execute("UPDATE events SET sum = ? WHERE seq = ?", (checksum(row), seq))
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK TO event" if inner else "ROLLBACK")
@@ -141,6 +149,28 @@ def _unwritten(file: Path, connection: sqlite3.Connection, error: sqlite3.Error)
 
 def _words(file: Path, error: sqlite3.Error) -> str:
     return f"{file}: cannot be written: {error}"
+
+
+def checksum(row: Sequence[Any]) -> int:
+    """CRC-32 of a row: SQLite itself does not notice where a bit of a value has changed on the disk."""
+    return zlib.crc32(json.dumps(row, default=bytes.hex).encode())
+
+
+def check_sums(file: Path, connection: sqlite3.Connection) -> None:
+    """RunError where a row is not as it was written, or one is gone; versions before 3 had no sums to tell by."""
+    if version_of(connection) < 3:
+        return
+    for kind, table in TABLES.items():
+        query = f"SELECT events.sum, {table}.* FROM events JOIN {table} USING (seq) WHERE kind = ?"
+        found = 0
+        for told, *row in connection.execute(query, (kind,)):
+            found += 1
+            if told is not None and told != checksum(row):
+                raise damaged(file, f"table {table}: the row that begins with {row[:2]} is not as it was written")
+        (expected,) = connection.execute("SELECT count(*) FROM events WHERE kind = ?", (kind,)).fetchone()
+        (there,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+        if not found == expected == there:
+            raise damaged(file, f"table {table}: got {there} rows; expected {expected}, one for each event {kind!r}")
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -189,6 +219,7 @@ def _bring_up(connection: sqlite3.Connection) -> None:
             connection.execute("ALTER TABLE told ADD COLUMN probes TEXT NOT NULL DEFAULT ''")
         if version < 3:
             connection.execute(f"CREATE TABLE climbs ({SCHEMA['climbs']})")
+            connection.execute("ALTER TABLE events ADD COLUMN sum INTEGER")
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     finally:

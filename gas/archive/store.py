@@ -43,6 +43,7 @@ class Archive:
         version = files.version_of(connection)
         self._probes = "probes" if version > 1 else "''"
         self._has_climbs = version > 2
+        self._checked = False  # the sums, once
 
     @classmethod
     def create(cls, path: str | Path) -> Archive:
@@ -306,7 +307,17 @@ class Archive:
             found = self._blocks(probes, number)
             evaluation = Evaluation(candidates[number][1], Status(status), values, reason, seconds, found)
             rows.append((seq, Told(evaluation, worker, fidelity)))
+        self._check_sums()
         return candidates, rows
+
+    def _check_sums(self) -> None:
+        """After what can say more precisely what is wrong."""
+        if not self._checked:
+            try:
+                files.check_sums(self.file, self._connection)
+            except (sqlite3.DatabaseError, UnicodeError) as error:
+                raise files.unread(self.file, error) from error
+            self._checked = True
 
     def _climbs(self, asked: dict[int, tuple[int, Candidate]]) -> list[tuple[int, Climb]]:
         if not self._has_climbs:

@@ -245,7 +245,9 @@ class Trainer:
 
     def _apply(self, gradients: Mapping[str, Tensor], rate: float) -> None:
         """One step of AdamW on the tensors that have a gradient, clipped to norm 1 all together."""
-        norm = float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients.values()])))
+        # In an order that does not depend on the bank's history: sums of floats do.
+        norms = [torch.linalg.vector_norm(gradients[key]) for key in sorted(gradients)]
+        norm = float(torch.linalg.vector_norm(torch.stack(norms)))
         if not math.isfinite(norm):
             expected = "a finite one; try a lower rate"
             raise RunError(f"train-bank: the gradient's norm is {norm} at step {self.step}; expected {expected}")

@@ -72,7 +72,7 @@ def test_every_candidate_has_one_outcome_whatever_it_does_to_its_worker(evaluato
         assert re.fullmatch(r".+:\d+", outcomes[number].worker)
         assert outcomes[number].seconds > 0
     assert evaluator.collect(60.0) == []  # and waits for nothing
-    assert evaluator.capacity == (1 if evaluator.workers == 1 else 2 * evaluator.workers)
+    assert evaluator.capacity == (1 if evaluator.workers == 1 else 2 * max(evaluator.at_once, 1))
 
 
 def test_after_all_that_as_many_workers_are_there_as_before(evaluator, troubled, collect_all) -> None:
