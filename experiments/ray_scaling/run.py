@@ -72,6 +72,8 @@ def in_search(proxy: str, generator: str, workers: int, budget: int, space: str)
         return create("ray", replace(work, modules=("stub_proxies",)), workers=workers)
 
     settings = {"proxy": proxy, "generator": generator, "budget": budget, "profile": "none", "limit_s": 60.0}
+    if generator == "inquisitor":  # probes are work on the design, and would be taken here for time between candidates
+        settings["generator_options"] = {"probes": False}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / space
         lines = (Path("search_spaces") / space).read_text(encoding="utf-8").splitlines()
