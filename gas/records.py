@@ -1,4 +1,4 @@
-"""What a run writes beside its archive: files that are whole or not there, the log, the versions; and its folder."""
+"""What a run writes beside its archive: the log, the versions; and its folder."""
 
 from __future__ import annotations
 
@@ -74,16 +74,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    half = file.with_suffix(file.suffix + ".new")
-    try:
-        with half.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        half.replace(file)
-    except OSError as error:
-        raise RunError(f"{file}: cannot be written: {error.strerror}") from error

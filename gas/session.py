@@ -19,6 +19,7 @@ from gas.archive import FILE, Archive, States
 from gas.banking import check_space
 from gas.costs import LatencyTable
 from gas.costs.targets import create as create_target
+from gas.disk import write_whole
 from gas.errors import RunError, SettingError
 from gas.evaluation import Constraint
 from gas.evaluators import Evaluator, Work, at_rung
@@ -30,7 +31,7 @@ from gas.parts import bounds_of, check_budget, fidelity_of, generator_of, profil
 from gas.pricing import PREDICTED, Pricing
 from gas.prototypes import find_prototypes, outside
 from gas.proxies import create as create_proxy
-from gas.records import Log, check_free, take_lock, versions, write_whole
+from gas.records import Log, check_free, take_lock, versions
 from gas.run import FORMAT, PROTOTYPES, Run
 from gas.settings import LATENCY, Settings
 from gas.space import SearchSpace, load, load_space

@@ -35,7 +35,7 @@ space
 plan
 patterns
 evaluation | pareto | registry | utility
-architecture | expressions
+architecture | expressions | disk
 errors
 """
 HEIGHT = {name: -row for row, line in enumerate(DRAWING.splitlines()) for name in line.split(" | ")}

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, the log, the versions."""
+"""The log, the versions."""
 
 from __future__ import annotations
 
@@ -9,19 +9,10 @@ import pytest
 import torch
 
 from gas.errors import RunError
-from gas.records import Log, versions, write_whole
+from gas.records import Log, versions
 
 
-def test_a_file_is_replaced_whole_and_nothing_else_stays(tmp_path: Path) -> None:
-    for text in ("first", "second"):
-        write_whole(tmp_path / "a.json", text)
-        assert (tmp_path / "a.json").read_text() == text
-    assert [f.name for f in tmp_path.iterdir()] == ["a.json"]
-
-
-def test_what_cannot_be_written_is_an_error_that_names_the_file(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"missing/a.json: cannot be written"):
-        write_whole(tmp_path / "missing" / "a.json", "text")
+def test_a_log_that_cannot_be_written_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"missing/log.txt: cannot be written"):
         Log(tmp_path / "missing" / "log.txt")("line")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
+from gas.disk import write_whole
 from gas.errors import RunError
 
 FOLDER = "states"
@@ -30,18 +30,11 @@ class States:
             RunError: It cannot be written.
         """
         file = self._file(number, rung)
-        half = file.with_suffix(".new")
         try:
             self.folder.mkdir(exist_ok=True)
-            with half.open("wb") as stream:
-                stream.write(state)
-                stream.flush()
-                os.fsync(stream.fileno())
-            half.replace(file)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                half.unlink(missing_ok=True)
             raise RunError(f"{file}: cannot be written: {error.strerror}") from error
+        write_whole(file, state)
         self._remove(number, range(rung))
 
     def load(self, number: int, rung: int) -> bytes:

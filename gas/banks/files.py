@@ -7,7 +7,6 @@ nothing is ever unpickled.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from gas.banks.bank import Bank
 from gas.banks.training import Moments
+from gas.disk import write_whole
 from gas.errors import RunError, describe
 
 FILE, BESIDE, FORMAT = "bank.safetensors", "bank.json", 1
@@ -59,8 +59,8 @@ def save(folder: Path, bank: Bank, moments: Moments, record: Record) -> None:
     for name in _TABLES:
         tensors |= {f"{name} {key}": tensor.contiguous() for key, tensor in getattr(moments, name).items()}
     facts = {"record": json.dumps(asdict(record)), "decaying": json.dumps(sorted(bank.decaying))}
-    _write(folder / FILE, to_bytes(tensors, metadata=facts))
-    _write(folder / BESIDE, (json.dumps(asdict(record), indent=1) + "\n").encode())
+    write_whole(folder / FILE, to_bytes(tensors, metadata=facts))
+    write_whole(folder / BESIDE, (json.dumps(asdict(record), indent=1) + "\n").encode())
 
 
 def read(folder: str | Path) -> bytes:
@@ -114,16 +114,3 @@ def from_bytes(content: bytes, where: str = "bank") -> tuple[Bank, Moments, Reco
         tables.setdefault(table, {})[key] = tensor
     moments = Moments(*(tables[name] for name in _TABLES))
     return Bank(tables["weight"], decaying, segments=record.segments), moments, record
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    half = file.with_name(file.name + ".new")
-    try:
-        with half.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        half.replace(file)
-    except OSError as error:
-        raise RunError(f"{file}: cannot be written: {error.strerror}") from error

@@ -21,6 +21,7 @@ from gas.costs.pieces import Piece, design_pieces, digest, pieces, text_of, whol
 from gas.costs.predictor import Correction, Fit, Prediction, fit
 from gas.costs.table import LatencyTable
 from gas.data.cache import cache_folder
+from gas.disk import write_whole
 from gas.errors import SettingError, describe
 from gas.patterns import Flow
 from gas.plan import plan
@@ -114,13 +115,11 @@ class Profile:
         ]
         data = {"format": FORMAT, "label": self.label, "space": self.space, "correction": self.correction.to_dict()}
         text = json.dumps({**data, "repeats": self.repeats, "designs": designs, "pieces": self.known})
-        half = path.with_name(path.name + ".new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            half.write_text(text, encoding="utf-8")
-            half.replace(path)
         except OSError as error:
             raise SettingError(f"{path}: cannot be written: {error.strerror}") from error
+        write_whole(path, text)
 
     @classmethod
     def load(cls, path: Path, table: LatencyTable, *, foreign: bool = False) -> Profile:

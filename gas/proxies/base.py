@@ -221,10 +221,10 @@ class Proxy(ABC):
             anew, the metrics are those of `score`.
 
         Raises:
-            NotImplementedError: This proxy is not `resumable`.
+            SettingError: This proxy is not `resumable`.
             ValueError: The state is none of this proxy's; else as `score`.
         """
-        raise NotImplementedError(f"proxy {self.name} does not go on from a state")
+        raise SettingError(f"proxy {self.name}: got a training to go on with; expected one that is resumable")
 
     def notes(self) -> tuple[str, ...]:
         """What is worth telling the user once per worker: of the images that could not be read, for one."""

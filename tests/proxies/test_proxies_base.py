@@ -150,7 +150,7 @@ def test_a_proxy_has_nothing_to_note_of_sound_images(proxy: Proxy) -> None:
 
 
 def test_a_proxy_that_cannot_go_on_says_so() -> None:
-    with pytest.raises(NotImplementedError, match="pca_count does not go on from a state"):
+    with pytest.raises(SettingError, match="pca_count: got a training to go on with; expected one that is resumable"):
         create("pca_count").resume(tiny())
 
 
