@@ -186,6 +186,7 @@ class Session:
         if given.data is not None and not self.proxy.needs_training:
             raise SettingError(f"data: got {given.data!r}; expected none, because {given.proxy} reads no images")
         self.rungs = rungs_of(given, self.proxy)
+        self.ladder = Ladder(max(len(self.rungs), 1), given.eta)
         self.goals = Goals.of(self.space, given)
         self.prototypes = run.prototypes if run else find_prototypes(given.prototypes, self.space)
         target = create_target(given.target, batch=given.batch, threads=given.threads)
@@ -264,7 +265,7 @@ class Session:
             self.watch,
             self.log,
             self.goals.utility,
-            Ladder(max(len(self.rungs), 1), self.settings.eta),
+            self.ladder,
             States(self.out),
             tuple(fidelity_json(at_rung(self.proxy.settings(), changes)) for changes in self.rungs[:-1]),
         )

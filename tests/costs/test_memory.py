@@ -145,7 +145,7 @@ def test_a_conversion_that_is_a_view_is_not_counted_again() -> None:
 # Parts, the whole network, real tensors, the allocator
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", [*QUICK[:2], pytest.param(QUICK[2], marks=pytest.mark.slow)])
 def test_parts_and_the_whole_network_agree(name: str) -> None:
     found = memory(load(name))
     assert (found.params_bytes, found.buffers_bytes, found.peak_bytes) == whole_network(load(name), 1)

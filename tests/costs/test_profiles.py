@@ -201,6 +201,7 @@ def test_accuracy_by_definition() -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_interval_is_a_share_of_the_prediction(tmp_path: Path) -> None:
     profile = made(tmp_path)
     inner: Correction = profile.correction
