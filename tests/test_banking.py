@@ -112,6 +112,7 @@ def test_a_step_that_was_broken_off_within_leaves_the_checkpoint(tmp_path: Path)
     assert load(folder)[2].step == 2
 
 
+@pytest.mark.slow
 def test_two_trainings_never_share_a_folder(tmp_path: Path) -> None:
     with BankTraining("tiny.yaml", tmp_path / "bank", fidelity=QUICK), pytest.raises(RunError, match="is writing to"):
         BankTraining(None, tmp_path / "bank", resume=True)

@@ -35,7 +35,7 @@ def test_with_one_objective_who_goes_on_is_among_the_best_so_far() -> None:
 def test_a_third_goes_on_in_the_long_run() -> None:
     losses = np.random.default_rng(0).random(1_500).tolist()
     decided = climbed(Ladder(2, 3), 0, losses)
-    assert sum(decided[300:]) / len(decided[300:]) == pytest.approx(1 / 3, abs=0.03)
+    assert sum(decided[300:]) / len(decided[300:]) == pytest.approx(1 / 3, abs=0.05)
 
 
 def test_rungs_are_judged_apart_and_nobody_goes_on_from_the_last() -> None:

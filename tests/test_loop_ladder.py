@@ -152,7 +152,7 @@ def test_a_ladder_cut_anywhere_and_resumed_equals_the_unbroken_one(
     name: str, tmp_path: Path, space: SearchSpace, monkeypatch
 ) -> None:
     monkeypatch.setattr("gas.loop.REJECTIONS", 8)
-    whole = ladder_in(tmp_path / "whole", named(name, space), budget=8)
+    whole = ladder_in(tmp_path / "whole", named(name, space), budget=6)
     whole.run()
     expected = sorted((outcome_of(e) for e in whole.archive.evaluations()), key=lambda told: told[0].number)
     climbed = {(c.candidate.number, c.rung): (c.metrics, c.goes_on) for c in whole.archive.climbs()}
@@ -160,11 +160,11 @@ def test_a_ladder_cut_anywhere_and_resumed_equals_the_unbroken_one(
     assert {e[2] for e in expected} >= {Status.OK, Status.STOPPED}
     for k in range(total + 1):
         cut(whole.archive, k, tmp_path / str(k))
-        resumed = ladder_in(tmp_path / str(k), named(name, space), budget=8)
+        resumed = ladder_in(tmp_path / str(k), named(name, space), budget=6)
         before = {(c.candidate.number, c.rung) for c in resumed.archive.climbs()}
         assert resumed.run(resumed.replay()) == "budget"
         told = sorted((outcome_of(e) for e in resumed.archive.evaluations()), key=lambda told: told[0].number)
-        assert sum(status in (Status.OK, Status.FAILED, Status.STOPPED) for _, _, status, _, _ in told) == 8
+        assert sum(status in (Status.OK, Status.FAILED, Status.STOPPED) for _, _, status, _, _ in told) == 6
         assert len({candidate.number for candidate, *_ in told}) == len(told)
         assert not before & set(resumed.evaluator.taken)  # no rung is trained twice
         assert set(resumed.evaluator.taken.values()) <= {1}

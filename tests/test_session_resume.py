@@ -87,7 +87,7 @@ def test_a_bound_that_a_run_began_with_holds_when_it_is_resumed(tmp_path: Path, 
     assert {id: again.measured_latencies()[id] for id in measured} == measured  # and none is measured twice
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_search_that_is_stopped_halfway_goes_on_and_evaluates_nothing_twice(
     how: signal.Signals, space: Path, tmp_path: Path, capsys
 ) -> None:

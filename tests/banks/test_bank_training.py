@@ -55,6 +55,7 @@ def test_the_gradient_is_that_of_the_mean_loss_over_the_designs() -> None:
         assert torch.allclose(gradient, leaves.tensors[key].grad, rtol=1e-4, atol=1e-7), key
 
 
+@pytest.mark.slow
 def test_one_design_alone_trains_as_torch_trains_it() -> None:
     data = images()
     trainer = Trainer(grown(LARGE), data, lambda step: (LARGE,), RECIPE)

@@ -16,9 +16,9 @@ from gas.costs.allocator import keep_memory
 if sys.argv[1] == "kept":
     assert keep_memory()
 def work():
-    for size in (4_000_000, 1_000_000, 500_000):
+    for size in (16_000_000, 3_000_000, 500_000):
         torch.zeros(size).add_(1)
-for _ in range(3):
+for _ in range(2):
     work()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(3):

@@ -75,6 +75,7 @@ def test_what_the_sum_misses_is_learned(tmp_path: Path) -> None:
         assert prediction.low <= prediction.ms <= prediction.high
 
 
+@pytest.mark.slow
 def test_by_arrays_and_by_parts_it_predicts_the_same(tmp_path: Path) -> None:
     profile = made(tmp_path)
     designs = space().sample_feasible(60, 7)
@@ -139,6 +140,7 @@ def test_a_damaged_profile_is_refused(tmp_path: Path) -> None:
             Profile.load(file, make(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_profile_that_was_cut_off_goes_on(tmp_path: Path) -> None:
     known = make(tmp_path)
     todo = work(space(), known, DESIGNS)

@@ -82,7 +82,7 @@ def test_values_of_the_wrong_kind_are_damage(how: str, sound: bytes, tmp_path: P
         list(archive.events())
 
 
-@pytest.mark.parametrize("kind", ["plain", "ladder"])
+@pytest.mark.parametrize("kind", ["plain", pytest.param("ladder", marks=pytest.mark.slow)])
 def test_of_two_searches_on_one_directory_one_is_refused(
     kind: str, nursery: Nursery, settings: dict[str, list[Setting]], folder: Path
 ) -> None:

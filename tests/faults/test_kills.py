@@ -9,7 +9,12 @@ import pytest
 from faults.campaign import BUDGET, Setting, clean, kill_campaign
 from faults.nursery import Nursery
 
-KILLS = [("plain", 80), ("ladder", 70), pytest.param("plain", 60, marks=pytest.mark.slow)]
+KILLS = [
+    ("plain", 50),
+    ("ladder", 40),
+    pytest.param("plain", 80, marks=pytest.mark.slow),
+    pytest.param("ladder", 70, marks=pytest.mark.slow),
+]
 
 
 def test_the_unbroken_searches_do_what_the_kills_shall_not_disturb(settings: dict[str, list[Setting]]) -> None:

@@ -66,6 +66,7 @@ def test_random_designs_of_every_pattern_run(name: str) -> None:
         assert difference(design) < 1e-4, design
 
 
+@pytest.mark.slow
 def test_preparing_within_inference_mode_is_the_same() -> None:
     target, module = create("cpu_onnxruntime", batch=2), fuse(build(tiny(), seed=0))
     first = target.prepare(module, (3, 32, 32))()
