@@ -111,7 +111,7 @@ def together(file: Path, connection: sqlite3.Connection) -> Iterator[None]:
         try:
             yield
         finally:
-            if connection.in_transaction:
+            if in_transaction(connection):
                 connection.execute("COMMIT")
     except sqlite3.Error as error:
         raise _unwritten(file, connection, error) from error
@@ -133,7 +133,7 @@ def event(file: Path, connection: sqlite3.Connection, kind: str) -> Iterator[int
             row = connection.execute(f"SELECT * FROM {TABLES[kind]} WHERE seq = ?", (seq,)).fetchone()
             connection.execute("UPDATE events SET sum = ? WHERE seq = ?", (checksum(row), seq))
         except BaseException:
-            if connection.in_transaction:
+            if in_transaction(connection):
                 connection.execute("ROLLBACK TO event" if inner else "ROLLBACK")
             raise
         connection.execute(keep)
@@ -141,8 +141,16 @@ def event(file: Path, connection: sqlite3.Connection, kind: str) -> Iterator[int
         raise (RunError(_words(file, error)) if inner else _unwritten(file, connection, error)) from error
 
 
+def in_transaction(connection: sqlite3.Connection) -> bool:
+    """False also where it is closed: a signal may leave a block of these behind that is torn down only then."""
+    try:
+        return connection.in_transaction
+    except sqlite3.ProgrammingError:
+        return False
+
+
 def _unwritten(file: Path, connection: sqlite3.Connection, error: sqlite3.Error) -> RunError:
-    if connection.in_transaction:
+    if in_transaction(connection):
         connection.execute("ROLLBACK")
     return RunError(_words(file, error))
 

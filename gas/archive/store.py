@@ -366,7 +366,8 @@ class Archive:
         try:
             yield
         finally:
-            self._connection.execute("ROLLBACK")
+            if files.in_transaction(self._connection):
+                self._connection.execute("ROLLBACK")
 
     def _event(self, kind: str) -> contextlib.AbstractContextManager[int]:
         return files.event(self.file, self._connection, kind)
