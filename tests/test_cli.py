@@ -139,6 +139,7 @@ def test_a_search_in_json_and_resumed_where_it_exists(call) -> None:
     assert gas.open_run("a").settings.seconds is None
 
 
+@pytest.mark.slow
 def test_a_search_on_two_ray_workers_ends_well(here: Path) -> None:
     words = [
         "search",

@@ -73,7 +73,7 @@ def test_the_card_says_what_was_not_done(exported):
     assert "{" not in text
 
 
-@pytest.mark.parametrize("form", ["exported", "foldable"])
+@pytest.mark.parametrize("form", [pytest.param("exported", marks=pytest.mark.slow), "foldable"])
 def test_the_code_on_the_card_runs_without_gas(form, request):
     _, result, folder = request.getfixturevalue(form)
     blocks = result.card.read_text().split("```python\n")[1:]
@@ -177,6 +177,7 @@ def test_a_number_that_is_none_is_found_out(foldable):
         differences(spoiled, result.source, result.weights, "folding", channels=3, side=32)
 
 
+@pytest.mark.slow
 def test_untrained_weights_are_called_so_and_overwriting_replaces_every_file(tmp_path):
     first = export_design(tiny(), tmp_path, name="My Net", seed=4)
     assert first.name == "my_net"

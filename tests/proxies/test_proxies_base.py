@@ -21,8 +21,15 @@ SMALL = {"resolution": 32, "width": 1.0, "images": 64, "validation": 32, "steps"
 OWN = ("blend", "pca_count", "short_training")
 
 
-@pytest.mark.parametrize("check", PROXY_CHECKS)
-@pytest.mark.parametrize("name", PROXIES.names())
+# Of those that train, one goes through all bundled spaces where tests shall be quick.
+CASES = [
+    pytest.param(name, check, marks=[pytest.mark.slow] * (check == "spaces" and name in ("blend", "shared_weights")))
+    for name in PROXIES.names()
+    for check in PROXY_CHECKS
+]
+
+
+@pytest.mark.parametrize(("name", "check"), CASES)
 def test_contract(name: str, check: str) -> None:
     check_proxy(name, check)
 

@@ -114,6 +114,7 @@ def test_matplotlibs_global_state_is_left_alone(frame, tmp_path):
     assert dict(matplotlib.rcParams) == before
 
 
+@pytest.mark.slow
 def test_no_display_and_no_pyplot_are_needed_and_the_font_list_lies_in_our_cache(frame, tmp_path):
     frame.to_pickle(tmp_path / "frame")
     code = (

@@ -86,6 +86,7 @@ def test_random_designs_cost_what_is_traced_and_run(space: SearchSpace) -> None:
         runs(design)
 
 
+@pytest.mark.slow
 def test_at_256_pixels_windows_are_padded_and_the_designs_run_all_the_same(tmp_path: Path) -> None:
     for design in at(256, tmp_path).sample(2, seed=0):
         assert [end.grid for end in plan(design).ends] == [(16, 16), (8, 8), (4, 4)]
