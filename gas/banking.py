@@ -246,7 +246,7 @@ class BankTraining:
         data = images_of(record)
         gradients, strength = None, fidelity.width**-0.5
         if workers > 1 or address:
-            from gas.evaluators import DataParallel
+            from gas.evaluators._data_parallel import DataParallel
 
             settings = {"seed": record.seed, "strength": strength, "smoothing": recipe.smoothing}
             gradients = self._open.enter_context(DataParallel(data, workers, address, **settings))

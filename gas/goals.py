@@ -77,12 +77,7 @@ class Goals:
 
     def with_utility(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """The metrics of a design with the utility, where there is one and it can be worked out from them."""
-        if self.utility is None:
-            return dict(metrics)
-        try:
-            return {**metrics, self.utility.name: self.utility.of(metrics)}
-        except ValueError:
-            return dict(metrics)
+        return dict(metrics) if self.utility is None else self.utility.beside(metrics)
 
 
 def words(settings: Settings) -> dict[str, str]:

@@ -27,7 +27,6 @@ from gas.utility import Utility
 
 REJECTIONS = 2_000  # candidates in a row that never reach a worker, before the search gives up
 RECENT = 101  # evaluations whose time says how long the next will take
-COSTS = ("latency_ms_predicted",)  # predictions that are no proxy's
 
 
 @dataclass
@@ -273,12 +272,7 @@ class Loop:
 
     def _reached(self, metrics: dict[str, float]) -> dict[str, float]:
         """Metrics with the utility, where there is one and it can be worked out from them."""
-        if self.utility is None:
-            return metrics
-        try:
-            return {**metrics, self.utility.name: self.utility.of(metrics)}
-        except ValueError:
-            return metrics
+        return metrics if self.utility is None else self.utility.beside(metrics)
 
     def _with_utility(self, evaluation: Evaluation, costs: dict[str, float]) -> Evaluation:
         try:
@@ -307,7 +301,7 @@ class Loop:
             self.ladder.record(self.ladder.last, number, metrics, losses)
         told = evaluation
         if evaluation.status is Status.STOPPED:  # a generator learns from what it would have come to
-            known = {name.removesuffix(PREDICTED): value for name, value in metrics.items() if name not in COSTS}
+            known = {name: metrics[f"{name}{PREDICTED}"] for name in self._climbed[number][-1].metrics}
             told = replace(evaluation, status=Status.OK, metrics=self._reached({**metrics, **known}))
         self.generator.tell(told)
         self._count(evaluation)

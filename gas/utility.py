@@ -76,6 +76,13 @@ class Utility:
             raise ValueError(f"{self.name}: cannot be worked out from {told}")
         return value
 
+    def beside(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The metrics with the utility among them, where it can be worked out from them."""
+        try:
+            return {**metrics, self.name: self.of(metrics)}
+        except ValueError:
+            return dict(metrics)
+
 
 def read_utility(text: str, words: Mapping[str, str]) -> Utility:
     """The utility that a text means.

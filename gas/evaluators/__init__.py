@@ -1,7 +1,6 @@
 """Where proxies run: in process, or on Ray workers; one interface, and no candidate lost on either."""
 
-from gas.evaluators._data_parallel import DataParallel
 from gas.evaluators._work import Outcome, Task, Work, at_rung
 from gas.evaluators.base import EVALUATORS, Evaluator, create
 
-__all__ = ["EVALUATORS", "DataParallel", "Evaluator", "Outcome", "Task", "Work", "at_rung", "create"]
+__all__ = ["EVALUATORS", "Evaluator", "Outcome", "Task", "Work", "at_rung", "create"]

@@ -133,6 +133,11 @@ class Prepared:
     work: Work
     rungs: Sequence[Sequence[tuple[Proxy, int]]]
 
+    def notes(self) -> list[str]:
+        """What the proxies have to say of their data, each thing once."""
+        proxies = [proxy for proxy, _ in itertools.chain(*self.rungs)]
+        return list(dict.fromkeys(itertools.chain(*(proxy.notes() for proxy in proxies))))
+
 
 def prepare(work: Work) -> Prepared:
     """Makes the proxies of a worker and lets them load their data.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import signal
 import sys
@@ -52,8 +51,7 @@ class Worker:
             self._set_up_torch()
         except GasError as error:
             return (), error
-        proxies = [proxy for proxy, _ in itertools.chain(*self._prepared.rungs)]
-        return tuple(dict.fromkeys(itertools.chain(*(getattr(proxy, "notes", tuple)() for proxy in proxies)))), None
+        return tuple(self._prepared.notes()), None
 
     def score(self, number: int, architecture: str, rung: int, state: bytes) -> Outcome:
         """See `run_work`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import signal
 import threading
@@ -38,8 +37,7 @@ class InProcess(Evaluator):
         if work.gpus and not gpu_here():
             raise SettingError(f"worker_gpus: {describe(work.gpus, '0, because torch sees no GPU here')}")
         self._prepared = prepare(work)
-        proxies = [proxy for proxy, _ in itertools.chain(*self._prepared.rungs)]
-        self._notes = list(dict.fromkeys(itertools.chain(*(getattr(proxy, "notes", tuple)() for proxy in proxies))))
+        self._notes = self._prepared.notes()
         self._queue: deque[Task] = deque()
 
     def notes(self) -> list[str]:

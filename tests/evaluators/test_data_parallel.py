@@ -9,7 +9,7 @@ from proxies.designs import hierarchical
 
 from gas.banks.training import LocalGradients
 from gas.errors import SettingError
-from gas.evaluators import DataParallel
+from gas.evaluators._data_parallel import DataParallel
 
 LARGE, SMALL = (hierarchical(d, (d, 2 * d), (1, 1), heads=2, mask_unit=2, resolution=32) for d in (16, 8))
 
