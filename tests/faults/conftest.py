@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,14 @@ MEMORY = Path("/dev/shm")
 def nursery() -> Iterator[Nursery]:
     with Nursery() as nursery:
         yield nursery
+
+
+@pytest.fixture
+def seed() -> int:
+    """Of moments and damages: drawn anew each time, and printed; in CI always the same, as with property tests."""
+    drawn = 1 if os.environ.get("CI") else random.SystemRandom().randrange(10**6)
+    print(f"seed {drawn}")
+    return drawn
 
 
 @pytest.fixture

@@ -29,9 +29,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.mark.parametrize("kind", ["plain", pytest.param("ladder", marks=pytest.mark.slow)])
 def test_a_damaged_log_of_writes_costs_only_what_stood_behind_the_damage(
-    kind: str, nursery: Nursery, settings: dict[str, list[Setting]], folder: Path
+    kind: str, nursery: Nursery, settings: dict[str, list[Setting]], folder: Path, seed: int
 ) -> None:
-    seed = random.SystemRandom().randrange(10**6)
     tally = damage_campaign(nursery, settings[kind][0], folder, seed, 10, "wal")
     print(f"seed {seed}: {tally}")
     assert not clean(tally), tally.notes
@@ -40,9 +39,8 @@ def test_a_damaged_log_of_writes_costs_only_what_stood_behind_the_damage(
 
 
 def test_a_damaged_archive_is_refused_in_one_line_or_gone_on_with(
-    nursery: Nursery, settings: dict[str, list[Setting]], folder: Path
+    nursery: Nursery, settings: dict[str, list[Setting]], folder: Path, seed: int
 ) -> None:
-    seed = random.SystemRandom().randrange(10**6)
     tally = damage_campaign(nursery, settings["plain"][0], folder, seed, 8, "main", ("garbage", "truncated", "zeroed"))
     print(f"seed {seed}: {tally}")
     assert not clean(tally), tally.notes
@@ -84,9 +82,8 @@ def test_values_of_the_wrong_kind_are_damage(how: str, sound: bytes, tmp_path: P
 
 @pytest.mark.parametrize("kind", ["plain", pytest.param("ladder", marks=pytest.mark.slow)])
 def test_of_two_searches_on_one_directory_one_is_refused(
-    kind: str, nursery: Nursery, settings: dict[str, list[Setting]], folder: Path
+    kind: str, nursery: Nursery, settings: dict[str, list[Setting]], folder: Path, seed: int
 ) -> None:
-    seed = random.SystemRandom().randrange(10**6)
     tally = race_campaign(nursery, settings[kind][0], folder, seed, 10)
     print(f"seed {seed}: {tally}")
     assert not clean(tally), tally.notes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
@@ -29,9 +28,8 @@ def mounts(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.mark.parametrize("kind", ["plain", "ladder"])
 def test_a_file_that_may_not_grow_ends_the_search_in_one_line(
-    kind: str, nursery: Nursery, settings: dict[str, list[Setting]], folder: Path
+    kind: str, nursery: Nursery, settings: dict[str, list[Setting]], folder: Path, seed: int
 ) -> None:
-    seed = random.SystemRandom().randrange(10**6)
     tally = full_campaign(nursery, settings[kind][0], folder, seed, 6)
     print(f"seed {seed}: {tally}")
     assert not clean(tally), tally.notes
@@ -40,9 +38,8 @@ def test_a_file_that_may_not_grow_ends_the_search_in_one_line(
 
 @pytest.mark.parametrize("kind", ["plain", pytest.param("ladder", marks=pytest.mark.slow)])
 def test_a_disk_that_fills_up_ends_the_search_in_one_line(
-    kind: str, mounts: None, nursery: Nursery, settings: dict[str, list[Setting]], folder: Path
+    kind: str, mounts: None, nursery: Nursery, settings: dict[str, list[Setting]], folder: Path, seed: int
 ) -> None:
-    seed = random.SystemRandom().randrange(10**6)
     tally = disk_campaign(nursery, settings[kind][0], folder, seed, 6)
     print(f"seed {seed}: {tally}")
     assert not clean(tally), tally.notes

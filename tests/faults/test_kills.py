@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
@@ -26,9 +25,8 @@ def test_the_unbroken_searches_do_what_the_kills_shall_not_disturb(settings: dic
 
 @pytest.mark.parametrize(("kind", "kills"), KILLS)
 def test_a_search_killed_at_random_moments_loses_nothing_and_invents_nothing(
-    kind: str, kills: int, nursery: Nursery, settings: dict[str, list[Setting]], folder: Path
+    kind: str, kills: int, nursery: Nursery, settings: dict[str, list[Setting]], folder: Path, seed: int
 ) -> None:
-    seed = random.SystemRandom().randrange(10**6)
     tally = kill_campaign(nursery, settings[kind], folder, seed, kills)
     print(f"seed {seed}: {tally}")
     assert not clean(tally), f"seed {seed}: {tally.notes}"

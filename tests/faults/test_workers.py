@@ -31,9 +31,8 @@ def workers_of(driver: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_workers_killed_at_random_moments_cost_no_evaluation(tmp_path: Path) -> None:
+def test_workers_killed_at_random_moments_cost_no_evaluation(tmp_path: Path, seed: int) -> None:
     """Each candidate is tried twice, and a candidate hit twice is told as failed: once, with the reason."""
-    seed = random.SystemRandom().randrange(10**6)
     rng = random.Random(seed)
     out = tmp_path / "run"
     words = ["--space", "tiny.yaml", "--out", out, "--budget", BUDGET, "--workers", 2, "--proxy", "pca_count"]
