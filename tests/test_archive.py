@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -409,7 +410,7 @@ def test_every_write_is_synced(archive: Archive) -> None:
 def test_a_block_that_a_signal_left_behind_is_torn_down_in_silence(tmp_path: Path, recwarn) -> None:
     """As where Ctrl-C comes between a block's beginning and its body: Python tears it down when nobody holds it."""
     archive = Archive.create(tmp_path)
-    for begin in (Archive.together, lambda archive: archive._event("asked"), Archive._snapshot):
+    for begin in (Archive.together, Archive._snapshot):
         block = begin(archive)
         block.__enter__()
         archive.close()
@@ -417,3 +418,92 @@ def test_a_block_that_a_signal_left_behind_is_torn_down_in_silence(tmp_path: Pat
         archive = Archive.open(tmp_path)
     assert archive.candidates() == []
     archive.close()
+
+
+@contextlib.contextmanager
+def struck(moment: int) -> Iterator[None]:
+    """Ctrl-C at this call (of C's functions, too), counted from the beginning of the block."""
+    seen = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal seen
+        if event in ("return", "c_exception"):  # where Python itself looks for no signal
+            return
+        seen += 1
+        if seen == moment:
+            raise KeyboardInterrupt
+
+    sys.setprofile(count)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+def written_under(folder: Path, moment: int) -> bool:
+    """Two candidates asked for and told together, with Ctrl-C at a call; whether it came before the end."""
+    folder.mkdir()
+    archive = Archive.create(folder)
+    try:
+        with struck(moment), archive.together():
+            for number in range(2):
+                archive.ask(candidate(number))
+                archive.tell(Evaluation(candidate(number), Status.OK, {"macs": 1}))
+    except KeyboardInterrupt:
+        return True
+    finally:
+        archive.close()
+    return False
+
+
+def whole_events(folder: Path) -> list[tuple[str, int]]:
+    with Archive.open(folder) as archive:  # which refuses the half of an event
+        return [(kind, event.number if kind == "asked" else event.candidate.number) for kind, event in archive.events()]
+
+
+ALL = [("asked", 0), ("told", 0), ("asked", 1), ("told", 1)]
+
+
+def test_ctrl_c_at_any_call_of_a_group_of_writes_leaves_whole_events(tmp_path: Path) -> None:
+    found, moment = [], 0
+    while written_under(tmp_path / str(moment), moment := moment + 1):
+        found.append(whole_events(tmp_path / str(moment - 1)))
+    assert len(found) > 200
+    assert all(events == ALL[: len(events)] for events in found)
+    assert {len(events) for events in found} == {0, 1, 2, 3, 4}
+
+
+def test_ctrl_c_again_while_the_first_one_is_seen_to_leaves_whole_events(tmp_path: Path) -> None:
+    def half(archive: Archive, moment: int) -> None:
+        with contextlib.ExitStack() as stack, archive.together():
+
+            def write(seq: int) -> None:
+                stack.enter_context(struck(moment))
+                raise KeyboardInterrupt
+
+            archive.ask(candidate(0))
+            archive._write("asked", write)
+
+    kept = set()
+    for moment in range(1, 40):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        with Archive.create(folder) as archive, pytest.raises(KeyboardInterrupt):
+            half(archive, moment)
+        events = whole_events(folder)
+        assert events == ALL[: len(events)]
+        kept.add(len(events))
+    assert kept == {0, 1}  # what was whole is kept, unless the second one came before it was on the disk
+
+
+def test_an_event_that_is_refused_within_a_group_takes_none_with_it(archive: Archive) -> None:
+    def group() -> None:
+        with archive.together():
+            with pytest.raises(RunError, match="expected one that was asked for"):
+                archive.tell(Evaluation(candidate(0), Status.OK, {"macs": 1}))
+            archive.ask(candidate(0))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        group()
+    assert [found.number for found in archive.candidates()] == [0]

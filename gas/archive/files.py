@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,9 @@ def together(file: Path, connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+        except BaseException:
+            _undo_event(connection)
+            raise
         finally:
             if in_transaction(connection):
                 connection.execute("COMMIT")
@@ -117,28 +120,47 @@ def together(file: Path, connection: sqlite3.Connection) -> Iterator[None]:
         raise _unwritten(file, connection, error) from error
 
 
-@contextlib.contextmanager
-def event(file: Path, connection: sqlite3.Connection, kind: str) -> Iterator[int]:
-    """A transaction that writes one event; gives its place in the order. On the disk at the end, or undone.
+def write_event(file: Path, connection: sqlite3.Connection, kind: str, write: Callable[[int], None]) -> None:
+    """Writes one event, in a transaction of its own: on the disk at the end, or undone.
 
-    Within `together` it is on the disk at the end of that.
+    Within `together` it is on the disk at the end of that. This is no context manager: a signal between such a one's
+    beginning and its block would leave the half of an event for `together` to put on the disk.
+
+    Args:
+        file: The archive, for errors.
+        connection: To it.
+        kind: Of the event.
+        write: Writes what the event says, under the place in the order that it is given.
     """
     inner = connection.in_transaction
-    begin, keep = ("SAVEPOINT event", "RELEASE event") if inner else ("BEGIN IMMEDIATE", "COMMIT")
     try:
-        connection.execute(begin)
         try:
+            connection.execute("SAVEPOINT event" if inner else "BEGIN IMMEDIATE")
             seq = connection.execute("INSERT INTO events (kind, time) VALUES (?, ?)", (kind, time.time())).lastrowid
-            yield seq
+            write(seq)
             row = connection.execute(f"SELECT * FROM {TABLES[kind]} WHERE seq = ?", (seq,)).fetchone()
             connection.execute("UPDATE events SET sum = ? WHERE seq = ?", (checksum(row), seq))
+            connection.execute("RELEASE event" if inner else "COMMIT")
         except BaseException:
-            if in_transaction(connection):
-                connection.execute("ROLLBACK TO event" if inner else "ROLLBACK")
+            if inner:
+                _undo_event(connection)
+            elif in_transaction(connection):
+                connection.execute("ROLLBACK")
             raise
-        connection.execute(keep)
     except sqlite3.Error as error:
         raise (RunError(_words(file, error)) if inner else _unwritten(file, connection, error)) from error
+
+
+def _undo_event(connection: sqlite3.Connection) -> None:
+    """Undoes the event that is half written within a transaction, where there is one."""
+    if not in_transaction(connection):
+        return
+    try:
+        connection.execute("ROLLBACK TO event")
+        connection.execute("RELEASE event")  # the name would else stand for the oldest one undone
+    except sqlite3.OperationalError as error:
+        if "no such savepoint" not in str(error):
+            raise
 
 
 def in_transaction(connection: sqlite3.Connection) -> bool:

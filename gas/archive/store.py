@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -92,13 +92,16 @@ class Archive:
         architecture = candidate.architecture
         decisions = json.dumps(dict(candidate.decisions))
         row = (candidate.number, architecture.id, architecture.to_json(), candidate.origin, decisions)
-        with self._event("asked") as seq:
+
+        def write(seq: int) -> None:
             if self._rows("SELECT 1 FROM asked WHERE number = ?", candidate.number):
                 raise RunError(f"{self.file}: got candidate {candidate.number} again; expected each number once")
             self._connection.execute(
                 "INSERT INTO asked (seq, number, id, architecture, origin, decisions) VALUES (?, ?, ?, ?, ?, ?)",
                 (seq, *row),
             )
+
+        self._write("asked", write)
 
     def tell(self, evaluation: Evaluation, worker: str = "", fidelity: str = "") -> None:
         """Records what came of a candidate: exactly once for each.
@@ -115,7 +118,8 @@ class Archive:
         metrics = json.dumps(dict(evaluation.metrics))
         probes = json.dumps([dict(block) for block in evaluation.probes]) if evaluation.probes else ""
         row = (number, str(evaluation.status), metrics, evaluation.reason, evaluation.seconds, worker, fidelity, probes)
-        with self._event("told") as seq:
+
+        def write(seq: int) -> None:
             asked = self._rows("SELECT id FROM asked WHERE number = ?", number)
             if asked != [(told,)]:
                 expected = f"{asked[0][0]}, which was asked for" if asked else "one that was asked for"
@@ -127,6 +131,8 @@ class Archive:
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (seq, *row),
             )
+
+        self._write("told", write)
 
     def climb(self, climb: Climb, worker: str = "", fidelity: str = "") -> None:
         """Records what a candidate came to at a rung below the last.
@@ -142,7 +148,8 @@ class Archive:
         number = climb.candidate.number
         metrics, costs = (json.dumps(dict(values)) for values in (climb.metrics, climb.costs))
         row = (number, climb.rung, metrics, costs, int(climb.goes_on), climb.seconds, worker, fidelity)
-        with self._event("climbed") as seq:
+
+        def write(seq: int) -> None:
             if self._rows("SELECT id FROM asked WHERE number = ?", number) != [(climb.candidate.architecture.id,)]:
                 raise RunError(f"{self.file}: got a climb of candidate {number}; expected one that was asked for")
             if self._rows("SELECT 1 FROM told WHERE number = ?", number) or self._rows(
@@ -150,6 +157,8 @@ class Archive:
             ):
                 raise RunError(f"{self.file}: got rung {climb.rung} of candidate {number} a second time; expected one")
             self._connection.execute(f"INSERT INTO climbs VALUES ({', '.join('?' * 9)})", (seq, *row))
+
+        self._write("climbed", write)
 
     def measure(
         self,
@@ -180,8 +189,11 @@ class Archive:
             ratio: Its latency over that design's.
         """
         row = (id, target, batch, threads, median_ms, q1_ms, q3_ms, repeats, reference, ratio)
-        with self._event("measured") as seq:
+
+        def write(seq: int) -> None:
             self._connection.execute(f"INSERT INTO measurements VALUES ({', '.join('?' * 11)})", (seq, *row))
+
+        self._write("measured", write)
 
     # Reading
 
@@ -369,8 +381,8 @@ class Archive:
             if files.in_transaction(self._connection):
                 self._connection.execute("ROLLBACK")
 
-    def _event(self, kind: str) -> contextlib.AbstractContextManager[int]:
-        return files.event(self.file, self._connection, kind)
+    def _write(self, kind: str, write: Callable[[int], None]) -> None:
+        files.write_event(self.file, self._connection, kind, write)
 
     def _damaged(self, how: str) -> RunError:
         return files.damaged(self.file, how)

@@ -34,6 +34,7 @@ KINDS = {
     "ladder": ("--proxy", NAME, "--ladder", "1,2", "--fidelity", f"steps={STEPS}", "--eta", "2"),
 }
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+REFUSED = 2  # exit code of a search that cannot go on: what a kill must never leave
 MOST = 60  # kills of one search, should it never get anywhere
 PACE = {"QUICK_SECONDS": "0.004", "STAIRS_SECONDS": "0.002"}  # so that the clock strikes within evaluations too
 SEARCHING = 0.6  # share of a search's calls in which it searches; after that it reports
@@ -271,8 +272,9 @@ def batter(
         struck = ended.struck and (ended.status != 0 or blow.signum != signal.SIGKILL)
         tally.blows += struck
         tally.add("unclear", int(not clear_end(ended)), f"{note}: {ended}")
+        tally.add("off_budget", int(ended.status == REFUSED), f"{note}, cannot be gone on with: {ended.errors}")
         rows = look(tally, out, setting.kind, rows, acked_in(folder), note)
-        if ended.status == 0:
+        if ended.status in (0, REFUSED):
             break
         tally.before += sum(row.event == "told" for row in rows)
     close_up(tally, setting, out, rows, f"{setting.kind} seed {setting.seed}, {folder.name}")
