@@ -20,14 +20,15 @@ commands
 arguments
 report | testing | tune
 session
-banking
+banking | evidence
 parts
 goals | prototypes
 run
 loop | verify | settings | records
 pricing | ladder | progress
 generators | evaluators | exports | archive
-proxies | costs | probes
+proxies
+costs | probes | passes | estimates
 banks
 training
 model | data

@@ -1,0 +1,3 @@
+"""Estimates of ImageNet accuracy, each with its error."""
+
+__all__: list[str] = []

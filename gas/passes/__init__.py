@@ -1,0 +1,6 @@
+"""What an untrained network does with images, seen once for all training-free scores."""
+
+from gas.passes.passes import Passes, Seen, Shared
+from gas.passes.subject import Site, Subject, fresh
+
+__all__ = ["Passes", "Seen", "Shared", "Site", "Subject", "fresh"]

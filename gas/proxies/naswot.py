@@ -1,0 +1,38 @@
+"""How differently an untrained network's non-linearities answer to different images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gas.passes import Passes
+from gas.proxies.base import register
+from gas.proxies.training_free import TrainingFree
+
+
+@register("naswot")
+class Naswot(TrainingFree):
+    """log |det K|, where K_ij counts the non-linearities that are on for both of images i and j, or off for both.
+
+    With N images and A non-linearities it is near N log A: mostly a count of activations, so never trust it alone.
+
+    Source: Mellor et al., Neural Architecture Search without Training, arXiv 2006.04647, section 3. Differs: a GELU,
+    SiLU or hard swish is on where its input is above 0; images are Gaussian noise.
+    """
+
+    def read(self, passes: Passes) -> dict[str, float]:
+        """`naswot`."""
+        codes = passes.shared.codes
+        if codes.shape[1] == 0:
+            raise ValueError("no non-linearity was seen")
+        return {self.name: log_kernel(codes)}
+
+
+def log_kernel(codes: Tensor) -> float:
+    """(B, A) bool -> log |det K|; ValueError where two images have the same code, so that it is minus infinity."""
+    on = codes.double()
+    kernel = on @ on.T + (1 - on) @ (1 - on).T  # (B, B)
+    sign, value = torch.linalg.slogdet(kernel)
+    if sign == 0:
+        raise ValueError("two images have the same code")
+    return value.item()
