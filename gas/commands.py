@@ -19,6 +19,7 @@ from gas.report.designs import compare_columns, compare_rows
 from gas.report.progress import SearchProgress
 from gas.report.tables import Column, show, to_csv, to_json
 from gas.run import Run, open_run
+from gas.settings import ESTIMATE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,10 @@ def draw_front(run: Run, path: str | Path) -> Path:
 def front_columns(run: Run, rows: pd.DataFrame) -> list[Column]:
     """The columns of a front worth printing: what was searched for, costs, measurements."""
     wanted = ["id", "number", "status", "reason", *(o.metric for o in run.objectives)]
-    wanted += [*(run.utility.metrics if run.utility else ()), *(c.metric for c in run.requirements), "macs", "params"]
+    wanted += [*(run.utility.metrics if run.utility else ()), *(c.metric for c in run.requirements)]
+    if ESTIMATE in wanted:
+        wanted += [f"{ESTIMATE}_low", f"{ESTIMATE}_high"]
+    wanted += ["macs", "params"]
     wanted += ["memory_mib", "latency_ms_predicted", "latency_ms", "latency_ratio", "verified", "origin"]
     if "verified" in rows:  # a front: every row is ok
         wanted = [name for name in wanted if name not in ("status", "reason")]
@@ -292,7 +296,7 @@ def _comparison(run: Run, chosen: Architecture) -> list[dict[str, Any]]:
         row = {"name": name, "params": exact.params, "macs": exact.macs}
         row |= {"memory_mib": metrics["memory_mib"]} if "memory_mib" in metrics else {}
         row |= {"latency_ms": latencies[design.id]} if design.id in latencies else {}
-        told = [o.metric for o in run.objectives if run.utility] + [run.settings.proxy]
+        told = [o.metric for o in run.objectives if run.utility] + [run.settings.proxy, ESTIMATE]
         rows.append(row | {name: float(metrics[name]) for name in told if name in metrics})
     return compare_rows(rows[0], rows[1:])
 

@@ -16,6 +16,9 @@ UNITS = {
     "memory_mib": "MiB",
     "latency_ms": "ms per batch",
     "latency_ms_predicted": "ms per batch, predicted",
+    "imagenet_top1_estimate": "% of ImageNet-1k, estimated",
+    "imagenet_top1_estimate_low": "% of ImageNet-1k, lower end of 90%",
+    "imagenet_top1_estimate_high": "% of ImageNet-1k, upper end of 90%",
     "seconds": "s",
 }
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from gas.errors import SettingError
 from gas.evaluation import Constraint, Objective
 from gas.proxies import PROXIES
-from gas.settings import LATENCY, MEMORY, PROXY, Settings
+from gas.settings import ESTIMATE, LATENCY, MEMORY, PROXY, Settings
 from gas.space import SearchSpace
-from gas.space.document import METRICS
+from gas.space.document import METRICS, said
 from gas.utility import ACCURACY, NAMED, Utility, read_utility
 
 _ACCURATE = re.compile(rf"\b({'|'.join([ACCURACY, *NAMED])})\b")
@@ -24,7 +24,7 @@ class Goals:
     Args:
         objectives: What is made large or small: those of the space, or the utility alone.
         utility: What the objective is worked out from, where it is a utility.
-        requirements: Bounds on the score.
+        requirements: Bounds on scores.
         measured: Bounds that an evaluation or a measurement decides: those on the score, and on latency as it was
             measured (on the ratio where they are relative to a design).
         spoken: Metrics that space and utility speak of, as a space does.
@@ -51,9 +51,10 @@ class Goals:
             objectives = (Objective(utility.name, maximise=True),)
         requirements, latencies = [], []
         for bound in space.constraints:
-            if bound.metric == PROXY:
+            if bound.metric in (PROXY, ESTIMATE):
                 if bound.of:
-                    raise SettingError(f"constraints.proxy.of: got {bound.of!r}; expected a bound on the score itself")
+                    where = f"constraints.{said(bound.metric)}.of"
+                    raise SettingError(f"{where}: got {bound.of!r}; expected a bound on the score itself")
                 requirements.append(settings.constraint(bound))
             elif bound.metric == LATENCY:
                 latencies.append(Constraint("latency_ratio" if bound.of else LATENCY, bound.low, bound.high))
@@ -69,6 +70,11 @@ class Goals:
     def latency(self) -> bool:
         """Whether latency bears on the search."""
         return LATENCY in self.spoken
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """What is scored by words of its own, beside or in place of what `proxy` stands for: names of proxies."""
+        return (ESTIMATE,) if ESTIMATE in self.spoken else ()
 
     @property
     def memory(self) -> bool:

@@ -15,8 +15,10 @@ from gas.generators import GENERATORS, Generator, create
 from gas.goals import Goals
 from gas.pricing import Pricing, find_profile
 from gas.proxies import PROXIES, Fidelity, Proxy
-from gas.settings import LATENCY, MEMORY, PROXY, Settings
+from gas.proxies import create as create_proxy
+from gas.settings import ESTIMATE, LATENCY, MEMORY, PROXY, Settings
 from gas.space import SearchSpace
+from gas.space.document import said
 
 # Designs that are as small as the reduced ones are not made as thin, and a try-out shall end in seconds.
 SMALL = {"width": 0.5}
@@ -56,6 +58,22 @@ def rungs_of(settings: Settings, proxy: Proxy) -> tuple[dict[str, Any], ...]:
     return (*rungs, {})
 
 
+def scored_of(settings: Settings, goals: Goals, proxy: Proxy) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """Name and settings of every proxy that designs are scored with: what `proxy` stands for, unless nothing is wanted
+    of it and something is of another score; and those that the goals name.
+
+    Raises:
+        SettingError: There is a ladder, which scores without training have no place on.
+    """
+    others = [name for name in goals.scores if name != proxy.name]
+    if others and settings.ladder:
+        listed = ", ".join(said(name) for name in others)
+        raise SettingError(f"ladder: got one with {listed}, which trains nothing; expected none")
+    wanted = not others or PROXY in goals.spoken
+    scored = [(proxy.name, proxy.settings())] if wanted else []
+    return (*scored, *((name, create_proxy(name, {"seed": settings.seed}).settings()) for name in others))
+
+
 def profile_of(settings: Settings, space: SearchSpace, table: LatencyTable | None, kept: Path | None) -> Profile | None:
     """What latency is predicted from; None where it is the sum over pieces, or nothing.
 
@@ -90,7 +108,7 @@ def bounds_of(
     """
     bounds = []
     for constraint in space.constraints:
-        if constraint.metric == PROXY:
+        if constraint.metric in (PROXY, ESTIMATE):
             continue  # it decides on the front, not before the score is known
         reference = references[constraint.of] if constraint.of else None
         if constraint.metric == MEMORY and reference is not None:

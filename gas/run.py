@@ -23,7 +23,7 @@ from gas.architecture import Architecture
 from gas.archive import Archive
 from gas.errors import GasError, RunError, describe, nearest
 from gas.evaluation import Constraint, Objective
-from gas.settings import Settings
+from gas.settings import ESTIMATE, Settings
 from gas.space import SearchSpace, load, space_from_text
 from gas.utility import Utility
 from gas.verify import unrefuted_front
@@ -97,8 +97,8 @@ class Run:
 
     @property
     def requirements(self) -> tuple[Constraint, ...]:
-        """Of these, those on the score."""
-        return tuple(c for c in self.measured_constraints if c.metric == self.settings.proxy)
+        """Of these, those on scores."""
+        return tuple(c for c in self.measured_constraints if c.metric in (self.settings.proxy, ESTIMATE))
 
     @property
     def bounds(self) -> tuple[Constraint, ...]:
@@ -232,7 +232,9 @@ class Run:
         fidelity = f"{json.dumps(proxy['fidelity'], sort_keys=True)} on {proxy['data']}, seed {proxy['seed']}"
         facts: dict[str, Any] = {
             "origin": f"{row['origin']}, candidate {row['number']} of run {self.path.name} over {self.space.name}",
-            "proxies": {name: float(value) for name, value in row.items() if name == proxy["name"]},
+            "proxies": {
+                name: float(value) for name, value in row.items() if name == proxy["name"] or name.startswith(ESTIMATE)
+            },
             "fidelity": fidelity,
         }
         where = {"target": self.settings.target, "batch": self.settings.batch, "threads": self.settings.threads}

@@ -27,7 +27,7 @@ from gas.evaluators import create as create_evaluator
 from gas.goals import Goals
 from gas.ladder import Ladder
 from gas.loop import Loop, Progress, fidelity_json, reference_point
-from gas.parts import bounds_of, check_budget, fidelity_of, generator_of, profile_of, rungs_of
+from gas.parts import bounds_of, check_budget, fidelity_of, generator_of, profile_of, rungs_of, scored_of
 from gas.pricing import PREDICTED, Pricing
 from gas.prototypes import find_prototypes, outside
 from gas.proxies import create as create_proxy
@@ -188,6 +188,7 @@ class Session:
         self.rungs = rungs_of(given, self.proxy)
         self.ladder = Ladder(max(len(self.rungs), 1), given.eta)
         self.goals = Goals.of(self.space, given)
+        self.scored = scored_of(given, self.goals, self.proxy)
         self.prototypes = run.prototypes if run else find_prototypes(given.prototypes, self.space)
         target = create_target(given.target, batch=given.batch, threads=given.threads)
         self.table = LatencyTable.on(target) if self.goals.latency else None
@@ -228,6 +229,7 @@ class Session:
             "space_file": self.space.document.file,
             "settings": self.settings.model_dump(mode="json"),
             "proxy": {"name": self.proxy.name, **self.proxy.settings()},
+            "scored": [{"name": name, **settings} for name, settings in self.scored],
             "objectives": [{"metric": o.metric, "maximise": o.maximise} for o in self.goals.objectives],
             "utility": None if self.goals.utility is None else dataclasses.asdict(self.goals.utility),
             "bounds": [_plain(c) for c in self.bounds],
@@ -259,7 +261,7 @@ class Session:
             self.goals.objectives,
             self.settings.budget,
             deadline,
-            fidelity_json(self.proxy.settings()),
+            fidelity_json(self._fidelity(self.proxy.settings())),
             # Where 0 lies on the scale of a utility means nothing, so neither does a volume above it.
             () if self.goals.utility else reference_point(self.goals.objectives, known, greatest),
             self.watch,
@@ -274,9 +276,17 @@ class Session:
     def work(self) -> Work:
         """What is done to every candidate."""
         given = self.settings
-        scored = ((self.proxy.name, self.proxy.settings()),)
         workers = {"threads": given.worker_threads, "gpus": given.worker_gpus, "retries": given.retries}
-        return Work(scored, given.limit_s, given.memory_mib, probes=self.generator.probes, rungs=self.rungs, **workers)
+        return Work(
+            self.scored, given.limit_s, given.memory_mib, probes=self.generator.probes, rungs=self.rungs, **workers
+        )
+
+    def _fidelity(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """What is recorded with an evaluation: the proxy's settings, and those of what else was scored by name."""
+        others = {name: told for name, told in self.scored if name != self.proxy.name}
+        if len(others) == len(self.scored):  # the proxy itself had nothing to say
+            settings = {}
+        return settings | others
 
     def _named_evaluator(self, work: Work) -> Evaluator:
         given = self.settings

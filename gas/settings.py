@@ -16,6 +16,8 @@ Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 PROXY, LATENCY, MEMORY = "proxy", "latency_ms", "memory_mib"
 """Metrics of which a space speaks, beside macs and params."""
+ESTIMATE = "imagenet_top1_estimate"
+"""A further one, which the proxy of this name gives."""
 _DURATION = re.compile(r"(\d+\.?\d*)\s*(s|m|h|d)?")
 _SECONDS = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 

@@ -28,6 +28,7 @@ KINDS = (
     ("latency_ratio", "ratio"),
     ("_ms", "ms"),
     ("_mib", "mib"),
+    ("top1", "points"),
 )
 HEADINGS = {"macs_share": "share of macs", "latency_ms_predicted": "latency, predicted (ms)", "seconds": "seconds (s)"}
 

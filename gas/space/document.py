@@ -30,7 +30,14 @@ KEYS = (
 )
 REQUIRED = ("input", "stem", "stages", "head")
 # What a space may bound or optimise -> the metric's name in an evaluation.
-METRICS = {"macs": "macs", "params": "params", "memory": "memory_mib", "latency": "latency_ms", "proxy": "proxy"}
+METRICS = {
+    "macs": "macs",
+    "params": "params",
+    "memory": "memory_mib",
+    "latency": "latency_ms",
+    "proxy": "proxy",
+    "estimate.imagenet_top1": "imagenet_top1_estimate",
+}
 _SAID = {metric: name for name, metric in METRICS.items()}
 PUBLISHED_KEYS = (
     "params",
