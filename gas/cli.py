@@ -52,7 +52,7 @@ def cli() -> None:
     """Generative architecture search for fast vision transformers.
 
     A DESIGN is a zoo name (hiera_tiny), a YAML file, or RUN ID: a run's directory and a content id, a candidate's
-    number, `best` or `knee`. Macs are multiply-adds, which papers call FLOPs.
+    number, `best`, `checked` or `knee`. Macs are multiply-adds, which papers call FLOPs.
     """
 
 
@@ -75,6 +75,7 @@ how_csv = click.option("--csv", "how", flag_value="csv", help="Print CSV.")
 @click.option("--utility", metavar="U", help='What to maximise instead: netscore, or as in "proxy - 2 * log10(macs)".')
 @click.option("--from", "prototypes", multiple=True, metavar="DESIGN", help="A design to start from; RUN:ID in a run.")
 @click.option("--proxy", help="What stands in for accuracy [default: blend].")
+@click.option("--check", metavar="PROXY", help="Score that looks at the front once the search is over; or none.")
 @click.option("--data", help="The proxy's images: digits, procedural, or a folder [default: the proxy's own].")
 @click.option("--fidelity", "fidelity", multiple=True, metavar="NAME=VALUE", help="A field of the proxy's fidelity.")
 @click.option("--bank", metavar="DIR", help="A bank of gas train-bank, for the proxy shared_weights.")
@@ -286,6 +287,38 @@ def train_bank(space: str, out: str, fidelity: tuple[str, ...], **given: Any) ->
     from gas.report.banks import run_training
 
     run_training(space, out, fidelity=pairs("fidelity", fidelity), **given)
+
+
+@cli.command("validate-proxies")
+@click.argument("space", required=False)
+@click.option("--designs", default=60, show_default=True, help="Designs to draw from the space, and to train.")
+@click.option("--data", help="Images to train them on: digits, procedural, or a folder [default: digits].")
+@click.option("--fidelity", multiple=True, metavar="NAME=VALUE", help="A field of the recipe that they are trained by.")
+@click.option("--seeds-again", "again", default=10, show_default=True, help="Designs to train with two more seeds.")
+@click.option("--proxies", metavar="A,B", help="The proxies to validate [default: all that can be].")
+@click.option("--combine", multiple=True, metavar="A+B", help="Validate the mean of scores too.")
+@click.option("--band", metavar="BAND", help="Draw at nearly equal cost: macs=0.1 or macs=2.7M..3.3M.")
+@click.option("--bands", metavar="N", help="Bands of macs to compare within: how many, or edges such as 1G,2.5G.")
+@click.option("--time", "time_limit", default="1h", show_default=True, help="Wall time, such as 20m, 2h, or none.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Trainings at once.")
+@click.option("--ray-address", "address", help="A running Ray cluster [default: Ray is started here].")
+@click.option("--truth", metavar="FILE", help="A CSV of designs and what they reached, in place of training.")
+@click.option("--column", default="accuracy", show_default=True, help="Its column of the truth.")
+@click.option("--out", metavar="DIR", help="Folder of the results [default: evidence/NAME-OF-THE-SPACE].")
+@click.option("--seed", default=0, show_default=True, help="Seed of the designs, the data and the scores.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@how_json
+@how_csv
+def validate_proxies(space: str | None, time_limit: str, **given: Any) -> None:
+    """Find out which proxies can be trusted in SPACE.
+
+    Draws designs, scores them with every proxy, trains each in full, and tells how well every score ranks them at equal
+    macs, beside counts of parameters and macs. The same command goes on where it was cut off.
+    """
+    from gas.arguments import validation_of
+    from gas.report.evidence import run_validation
+
+    run_validation(space, **validation_of(given, time_limit))
 
 
 @cli.command()

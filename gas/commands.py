@@ -18,7 +18,7 @@ from gas.report.agreement import latency_notes, plot_latency
 from gas.report.designs import compare_columns, compare_rows
 from gas.report.progress import SearchProgress
 from gas.report.tables import Column, show, to_csv, to_json
-from gas.run import Run, open_run
+from gas.run import RULES, Run, open_run
 from gas.settings import ESTIMATE
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def front_columns(run: Run, rows: pd.DataFrame) -> list[Column]:
     wanted += [*(run.utility.metrics if run.utility else ()), *(c.metric for c in run.requirements)]
     if ESTIMATE in wanted:
         wanted += [f"{ESTIMATE}_low", f"{ESTIMATE}_high"]
+    wanted += [run.checks.proxy] * bool(run.checks.proxy)
     wanted += ["macs", "params"]
     wanted += ["memory_mib", "latency_ms_predicted", "latency_ms", "latency_ratio", "verified", "origin"]
     if "verified" in rows:  # a front: every row is ok
@@ -205,7 +206,7 @@ def export_command(
         if len(rest) != 1:
             raise SettingError(f"{first}: got {len(rest)} ids behind a run; expected one, such as {first} best")
         run = open_run(first)
-        if rest[0] in ("best", "knee"):
+        if rest[0] in RULES:
             print(f"chosen: {run.choice(rest[0])[1]}")
         result = export(run, out, which=rest[0], command=command, **options)
     else:
@@ -254,7 +255,8 @@ def _print_result(run: Run, ended: str, seconds: float) -> None:
     unsaid = {"origin"} | (set() if run.measured_constraints else {"verified"})
     columns = [c for c in front_columns(run, front) if c.key not in unsaid]
     print()
-    notes = _agreement(run, frame) + latency_notes(frame, run.latency_interval, run.reference_ms)
+    notes = _agreement(run, frame) + _second_opinion(run, front)
+    notes += latency_notes(frame, run.latency_interval, run.reference_ms)
     title = "Pareto front" if len(run.objectives) > 1 else f"Best {run.objectives[0].metric}"
     show(front.head(FRONT_ROWS), columns, title=f"{title}{more}", notes=notes)
     chosen, reason = run.choice()
@@ -314,6 +316,20 @@ def _agreement(run: Run, frame: pd.DataFrame) -> list[str]:
     return [f"{proxy} on {len(rows)} random designs of this run, all within the bounds: Kendall {told}"]
 
 
+def _second_opinion(run: Run, front: pd.DataFrame) -> list[str]:
+    """What the check says of the front: how far it agrees with what led there, and what it likes best."""
+    from scipy.stats import kendalltau
+
+    name, lead = run.checks.proxy, run.objectives[0].metric
+    rows = front[front[name].notna()] if name in front else front[:0]
+    if rows.empty:
+        return []
+    tau = kendalltau(rows[name], rows[lead]).statistic if len(rows) > 2 else math.nan
+    agrees = f": Kendall {tau:.2f} with {lead}" if tau == tau else ""
+    first = rows.loc[rows[name].idxmax(), "id"]
+    return [f"{name} looked at {len(rows)} designs of the front{agrees}; highest is {first} (`checked`)"]
+
+
 def _written(run: Run) -> list[Path]:
     try:
         draw_front(run, run.path / "front.png")
@@ -321,7 +337,7 @@ def _written(run: Run) -> list[Path]:
         print(f"no figure: {error}", file=sys.stderr)
     told = {"reference_ms": run.reference_ms, "title": run.latency_words}
     plot_latency(run.frame(), run.latency_interval, run.path / "latency.png", **told)
-    files = ("archive.sqlite", "front.csv", "front.png", "latency.png", "log.txt", "profile.json")
+    files = ("archive.sqlite", "checks.json", "front.csv", "front.png", "latency.png", "log.txt", "profile.json")
     files += ("prototypes.json", "references.json", "run.json", "space.yaml")
     return [run.path / name for name in files if (run.path / name).exists()]
 

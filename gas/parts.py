@@ -11,6 +11,7 @@ from gas.architecture import Architecture
 from gas.costs import LatencyTable, Profile, memory
 from gas.errors import SettingError, describe
 from gas.evaluation import Constraint
+from gas.finalists import check_of
 from gas.generators import GENERATORS, Generator, create
 from gas.goals import Goals
 from gas.pricing import Pricing, find_profile
@@ -72,6 +73,25 @@ def scored_of(settings: Settings, goals: Goals, proxy: Proxy) -> tuple[tuple[str
     wanted = not others or PROXY in goals.spoken
     scored = [(proxy.name, proxy.settings())] if wanted else []
     return (*scored, *((name, create_proxy(name, {"seed": settings.seed}).settings()) for name in others))
+
+
+def checker_of(settings: Settings, space: SearchSpace) -> Proxy | None:
+    """The proxy that looks at the finalists, on the search's own data where it reads any; None for none.
+
+    Raises:
+        UnknownNameError: There is no such proxy.
+        SettingError: It cannot look at finalists, because it needs a bank.
+    """
+    name = check_of(settings.check, settings.proxy)
+    if not name:
+        return None
+    cls = PROXIES.get(name)
+    if cls.needs_bank:
+        raise SettingError(f"check: got {name!r}, which needs a bank; expected a proxy without one")
+    given = {"proxy": name, "fidelity": {}, "bank": ""}
+    fidelity = fidelity_of(settings.model_copy(update=given), space)
+    data = settings.data if cls.needs_training else None
+    return create_proxy(name, {"data": data, "fidelity": fidelity, "seed": settings.seed})
 
 
 def profile_of(settings: Settings, space: SearchSpace, table: LatencyTable | None, kept: Path | None) -> Profile | None:

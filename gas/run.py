@@ -7,6 +7,7 @@ archive.sqlite    every candidate, evaluation and measurement
 log.txt           what happened when, for people
 front.csv         the front at the end, for people; `Run.front()` is the truth
 profile.json      what latency was predicted from, where that was a profile
+checks.json       what a second proxy says of the designs of the front
 prototypes.json   the designs that the search started from, where there were any
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from gas.architecture import Architecture
 from gas.archive import Archive
+from gas.checks import Checks
 from gas.errors import GasError, RunError, describe, nearest
 from gas.evaluation import Constraint, Objective
 from gas.settings import ESTIMATE, Settings
@@ -35,6 +38,7 @@ FORMAT = 1
 PROTOTYPES = "prototypes.json"
 RULES = {
     "best": "the highest {metric} on the front among designs that meet every constraint as measured",
+    "checked": "the highest {check} among designs of the front that meet every constraint as measured",
     "knee": "the knee of the front: the least sum of objectives, each scaled to the front's range",
 }
 
@@ -152,18 +156,29 @@ class Run:
             objectives: Those of the search where None; else Objectives, or metric -> "max" or "min".
 
         Returns:
-            Rows of `frame`, with a column `verified`: True where every constraint holds as measured.
+            Rows of `frame`, with a column `verified`: True where every constraint holds as measured; and with the
+            metrics of `checks`, NaN where a design was not looked at.
         """
         wanted = self.objectives if objectives is None else _objectives(objectives)
         with Archive.open(self.path, readonly=True) as archive:
-            return unrefuted_front(archive, wanted, self.measured_constraints)
+            front = unrefuted_front(archive, wanted, self.measured_constraints)
+        scores = self.checks.scores
+        for name in dict.fromkeys(metric for metrics in scores.values() for metric in metrics):
+            if name not in front:
+                front[name] = [scores.get(id, {}).get(name, math.nan) for id in front["id"]]
+        return front
+
+    @property
+    def checks(self) -> Checks:
+        """What a second proxy says of the designs of the front; see `gas.checks`."""
+        return Checks.read(self.path)
 
     def choice(self, rule: str = "best") -> tuple[Architecture, str]:
         """The design that a rule picks, and why in words.
 
         Args:
             rule: `best` (highest first objective among the verified front; the whole front where nothing is
-                verified yet) or `knee`.
+                verified yet), `checked` (highest by the proxy that looked at the front) or `knee`.
         """
         from gas.pareto import knee
 
@@ -174,16 +189,22 @@ class Run:
             raise RunError(f"{self.path}: got no design that is ok; expected at least one to choose from")
         verified = front[front["verified"]]
         rows = verified if len(verified) else front
+        checks = self.checks
+        if rule == "checked":
+            if not set(rows["id"]) & set(checks.scores):
+                expected = f"a front that a second proxy has looked at: gas search --resume {self.path} --check PROXY"
+                raise RunError(f"{self.path}: got none that is checked; expected {expected}")
+            rows = rows.sort_values(checks.proxy, ascending=False)
         losses = [[o.loss(row) for o in self.objectives] for row in rows.to_dict("records")]
         at = knee(losses) if rule == "knee" else 0
         row = rows.iloc[at]
-        reason = RULES[rule].format(metric=self.objectives[0].metric)
+        reason = RULES[rule].format(metric=self.objectives[0].metric, check=checks.proxy)
         if not len(verified):
             reason += " (nothing on the front is measured yet, so predictions decide)"
         return self.architecture(row["id"]), f"{row['id']} (candidate {row['number']}): {reason}"
 
     def architecture(self, which: str | int) -> Architecture:
-        """A design by content id, candidate number, `best` or `knee`; RunError where there is none."""
+        """A design by content id, candidate number, `best`, `checked` or `knee`; RunError where there is none."""
         if which in RULES:
             return self.choice(str(which))[0]
         try:

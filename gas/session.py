@@ -24,10 +24,11 @@ from gas.errors import RunError, SettingError
 from gas.evaluation import Constraint
 from gas.evaluators import Evaluator, Work, at_rung
 from gas.evaluators import create as create_evaluator
+from gas.finalists import check_front
 from gas.goals import Goals
 from gas.ladder import Ladder
 from gas.loop import Loop, Progress, fidelity_json, reference_point
-from gas.parts import bounds_of, check_budget, fidelity_of, generator_of, profile_of, rungs_of, scored_of
+from gas.parts import bounds_of, check_budget, checker_of, fidelity_of, generator_of, profile_of, rungs_of, scored_of
 from gas.pricing import PREDICTED, Pricing
 from gas.prototypes import find_prototypes, outside
 from gas.proxies import create as create_proxy
@@ -39,7 +40,7 @@ from gas.verify import Measuring, measure_front, score_references
 
 PROFILE = "profile.json"
 # These may differ when a run is resumed.
-CHANGEABLE = {"budget", "seconds", "workers", "worker_threads", "address", "limit_s", "memory_mib", "retries"}
+CHANGEABLE = {"budget", "check", "seconds", "workers", "worker_threads", "address", "limit_s", "memory_mib", "retries"}
 # What is there before run.json is.
 BEGINNING = ("lock", "space.yaml", "references.json", PROTOTYPES, PROFILE, "run.json.new", FILE)
 
@@ -95,8 +96,9 @@ class Session:
         return self.ended
 
     def finish(self) -> None:
-        """Measures the front of what was evaluated, and writes it."""
+        """Measures the front of what was evaluated, has a second proxy look at it, and writes it."""
         self._measure()
+        self._check()
         States(self.out).close()  # where the search was cut off after its last evaluation, the folder is still there
         self._write_front()
         state = self.loop.progress
@@ -183,7 +185,8 @@ class Session:
         self.proxy = create_proxy(given.proxy, settings | {"bank": given.bank})
         if self.proxy.needs_bank:
             check_space(self.proxy.record, self.space)
-        if given.data is not None and not self.proxy.needs_training:
+        self.check = checker_of(given, self.space)
+        if given.data is not None and not any(p.needs_training for p in (self.proxy, self.check) if p):
             raise SettingError(f"data: got {given.data!r}; expected none, because {given.proxy} reads no images")
         self.rungs = rungs_of(given, self.proxy)
         self.ladder = Ladder(max(len(self.rungs), 1), given.eta)
@@ -251,7 +254,8 @@ class Session:
             self.archive = Archive.open(self.out)
         known = {c.metric: c.high for c in self.bounds if c.high < math.inf}
         greatest = {name: high for name, (_, high) in self.space.cost_range.items()}
-        reserve = min(60.0, 0.25 * (self.settings.seconds or 0.0))  # for references and measuring the front
+        # For references, measuring the front and having it checked.
+        reserve = min(60.0, 0.25 * (self.settings.seconds or 0.0)) * (2 if self.check else 1)
         deadline = self.began + self.settings.seconds - reserve if self.settings.seconds else math.inf
         self.loop = Loop(
             self.generator,
@@ -340,6 +344,13 @@ class Session:
             deadline=self.began + given.seconds if given.seconds else math.inf,
             watch=lambda done, total: self._note(f"measured {done} of {total} designs of the front"),
         )
+
+    def _check(self) -> None:
+        if self.check is None:
+            return
+        deadline = self.began + self.settings.seconds if self.settings.seconds else math.inf
+        how = {"deadline": deadline, "note": self._note}
+        check_front(Run(self.out), self.check, self.work, self._make_evaluator, **how)
 
     def _write_front(self) -> None:
         write_whole(self.out / "front.csv", Run(self.out).front().to_csv(index=False))

@@ -29,6 +29,8 @@ class Settings(pydantic.BaseModel):
         generator: Registered name of the generator.
         generator_options: Its own options.
         proxy: Registered name of the proxy that the objective `proxy` stands for.
+        check: Registered name of the proxy that looks at the designs of the front once the search is over; `none`;
+            `auto`: the one that goes with the search's proxy (`gas.finalists.CHECKS`), if any.
         data: Data source of the proxy, or the path of an image folder; None for the proxy's own.
         fidelity: Fields of the proxy's fidelity that differ from its default.
         bank: Folder of the bank whose weights the proxy runs designs on; empty for none.
@@ -63,6 +65,7 @@ class Settings(pydantic.BaseModel):
     generator: str = "inquisitor"
     generator_options: dict[str, Any] = {}
     proxy: str = "blend"
+    check: str = "auto"
     data: str | None = None
     fidelity: dict[str, Any] = {}
     bank: str = ""

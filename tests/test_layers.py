@@ -22,9 +22,9 @@ report | testing | tune
 session
 banking | evidence
 parts
-goals | prototypes
+goals | prototypes | finalists
 run
-loop | verify | settings | records
+loop | verify | settings | records | checks
 pricing | ladder | progress
 generators | evaluators | exports | archive
 proxies

@@ -93,7 +93,7 @@ def test_best_and_knee_by_their_definitions(run: Run) -> None:
     assert knee.id == front["id"][sums.index(min(sums))]
     assert "the knee of the front" in why
     assert knee.id != best.id
-    with pytest.raises(RunError, match="got 'bset'; expected one of best, knee; did you mean 'best'"):
+    with pytest.raises(RunError, match="got 'bset'; expected one of best, checked, knee; did you mean 'best'"):
         run.choice("bset")
 
 
