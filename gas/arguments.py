@@ -49,6 +49,17 @@ def settings_of(given: Mapping[str, Any], *, resume: bool) -> dict[str, Any]:
     return settings
 
 
+def validation_of(given: Mapping[str, Any], time_limit: str) -> dict[str, Any]:
+    """What the options of `gas validate-proxies` mean."""
+    settings = dict(given)
+    settings["fidelity"] = pairs("fidelity", settings["fidelity"])
+    names = settings["proxies"]
+    settings["proxies"] = () if names is None else tuple(name.strip() for name in names.split(","))
+    settings["seconds"] = None if time_limit == "none" else seconds_of(time_limit)
+    settings["band"] = settings["band"] or ""
+    return settings
+
+
 def _workers(text: object) -> int | str:
     """A number, or `auto`; Settings refuses anything else."""
     return int(str(text)) if str(text).lstrip("-").isdecimal() else str(text)

@@ -11,39 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gas.errors import GasError, SettingError, UnknownNameError, describe, nearest
+from gas.errors import GasError, SettingError, describe
+from gas.report.terminal import INTERRUPTED, Commands, complain, usage
 
 if TYPE_CHECKING:
     from gas.architecture import Architecture
     from gas.run import Run
 
-INTERRUPTED = 130  # as the shell has it for SIGINT
 # What the registry and Settings say, for the help, which shall not load them; a test holds them equal.
 GENERATORS, GENERATOR = ("random", "evolution", "tpe", "nsga2", "inquisitor"), "inquisitor"
-
-
-class Commands(click.Group):
-    """The commands in the order of use, with a near name for a mistyped one."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which they stand below."""
-        return list(self.commands)
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
-        """Click's own, saying what was probably meant."""
-        name = args[0] if args else ""
-        if name and not name.startswith("-") and name not in self.commands:
-            text = describe(name, f"one of {', '.join(self.commands)}", known=self.commands)
-            raise UnknownNameError(f"command: {text}")
-        return super().resolve_command(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Click's own, with Ctrl-C told in our words."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as stop:
-            click.echo("\n" * sys.stderr.isatty() + f"gas: {str(stop) or 'interrupted'}", err=True)
-            return ctx.exit(INTERRUPTED)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -76,7 +52,7 @@ how_csv = click.option("--csv", "how", flag_value="csv", help="Print CSV.")
 @click.option("--from", "prototypes", multiple=True, metavar="DESIGN", help="A design to start from; RUN:ID in a run.")
 @click.option("--proxy", help="What stands in for accuracy [default: blend].")
 @click.option("--check", metavar="PROXY", help="Score that looks at the front once the search is over; or none.")
-@click.option("--data", help="The proxy's images: digits, procedural, or a folder [default: the proxy's own].")
+@click.option("--data", help="The proxy's images: digits, procedural, contours or a folder [default: the proxy's own].")
 @click.option("--fidelity", "fidelity", multiple=True, metavar="NAME=VALUE", help="A field of the proxy's fidelity.")
 @click.option("--bank", metavar="DIR", help="A bank of gas train-bank, for the proxy shared_weights.")
 @click.option("--ladder", metavar="STEPS,...", help="Train in rungs, and stop who is not the best 1 in eta.")
@@ -128,7 +104,7 @@ def check(space: str, designs: int, seed: int, exact: bool, how: str | None) -> 
 @how_json
 @click.option("--csv", metavar="FILE", help="Write CSV to a file; - for standard output.")
 def zoo(part: str, sort: str, how: str | None, csv: str | None) -> None:
-    """List the designs of the zoo, or those whose names hold PART.
+    """List the zoo's designs, or those whose names hold PART.
 
     With their costs, what was published about them, and how the tests hold them against their public code.
     """
@@ -157,7 +133,7 @@ def schema(out: str | None) -> None:
 @click.option("--all", "everything", is_flag=True, help="Every evaluation, not the front alone.")
 def front(run: str, how: str | None, plot: str | None, everything: bool) -> None:
     """Print the Pareto front of a run."""
-    from gas.commands import draw_front, front_columns
+    from gas.commands import draw_front, front_columns, front_notes
     from gas.report.tables import show as show_table
     from gas.run import open_run
 
@@ -165,7 +141,7 @@ def front(run: str, how: str | None, plot: str | None, everything: bool) -> None
     rows = opened.frame() if everything else opened.front()
     if plot:
         click.echo(f"wrote {draw_front(opened, plot)}", err=True)
-    show_table(rows, front_columns(opened, rows), how=how or "text", notes=_hint(rows, opened.settings.batch))
+    show_table(rows, front_columns(opened, rows), how=how or "text", notes=front_notes(rows, opened.settings.batch))
 
 
 @cli.command()
@@ -214,6 +190,22 @@ def cost(design: tuple[str, ...], trace: bool, batch: str | None, how: str | Non
 
     sizes = [_positive("batch", part) for part in batch.split(",")] if batch is not None else []
     show_costs(designs_of(design), trace=trace, batches=sizes, how=how or "text")
+
+
+@cli.command()
+@click.argument("design", nargs=-1, required=True)
+@click.option("--distilled", is_flag=True, help="For a training with a teacher, not for a plain one.")
+@how_json
+@how_csv
+def estimate(design: tuple[str, ...], distilled: bool, how: str | None) -> None:
+    """Estimate DESIGNs' ImageNet-1k top-1, with an interval.
+
+    From what published networks of like structure reached; nothing is trained. Says which networks are nearest, and
+    when a design is unlike all of them; of one that is very unlike them it says nothing but why.
+    """
+    from gas.report.estimates import show_estimates
+
+    show_estimates(designs_of(design), distilled=distilled, how=how or "text")
 
 
 @cli.command()
@@ -269,7 +261,7 @@ def profile(space: str, target: str, batch: int, threads: int, designs: int, how
 @click.option("--out", required=True, metavar="DIR", help="Folder of the bank.")
 @click.option("--steps", type=click.IntRange(1), help="Training steps [default: 3000].")
 @click.option("--batch", type=click.IntRange(1), help="Images per step [default: 64].")
-@click.option("--data", help="Images: digits, procedural, or a folder [default: digits].")
+@click.option("--data", help="Images: digits, procedural, contours, or a folder [default: digits].")
 @click.option("--fidelity", multiple=True, metavar="NAME=VALUE", help="A field of the fidelity, as for gas search.")
 @click.option("--seed", type=int, help="Seed of the data, the weights and the designs of each step [default: 0].")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes that share a batch.")
@@ -292,7 +284,7 @@ def train_bank(space: str, out: str, fidelity: tuple[str, ...], **given: Any) ->
 @cli.command("validate-proxies")
 @click.argument("space", required=False)
 @click.option("--designs", default=60, show_default=True, help="Designs to draw from the space, and to train.")
-@click.option("--data", help="Images to train them on: digits, procedural, or a folder [default: digits].")
+@click.option("--data", help="Images to train them on: digits, procedural, contours, or a folder [default: digits].")
 @click.option("--fidelity", multiple=True, metavar="NAME=VALUE", help="A field of the recipe that they are trained by.")
 @click.option("--seeds-again", "again", default=10, show_default=True, help="Designs to train with two more seeds.")
 @click.option("--proxies", metavar="A,B", help="The proxies to validate [default: all that can be].")
@@ -377,9 +369,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(error.format_message(), err=True)
         return 2
     except click.ClickException as error:
-        return _complain(_usage(error))
+        return complain(usage(error))
     except GasError as error:
-        return _complain(str(error))
+        return complain(str(error))
     except (KeyboardInterrupt, click.Abort):
         click.echo("gas: interrupted", err=True)
         return INTERRUPTED
@@ -389,34 +381,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _complain(text: str) -> int:
-    for line in text.splitlines():
-        click.echo(f"gas: {line}", err=True)
-    return 2
-
-
-def _usage(error: click.ClickException) -> str:
-    """Click's words on a wrong call, behind the command's name, with the nearest option for one that is unknown."""
-    context = getattr(error, "ctx", None)
-    if context is None:
-        return error.format_message()
-    if isinstance(error, click.NoSuchOption):
-        known = [name for p in context.command.params for name in p.opts]
-        near = nearest(error.option_name, known)
-        return f"{context.info_name}: no such option {error.option_name}" + (f"; did you mean {near}?" if near else "")
-    return f"{context.info_name}: {error.format_message()}"
-
-
 def _positive(name: str, text: str) -> int:
     if not text.strip().isdigit() or int(text) < 1:
         raise SettingError(f"{name}: {describe(text, 'a whole number from 1')}")
     return int(text)
-
-
-def _hint(rows: Any, batch: int) -> list[str]:
-    unsure = "verified" in rows and len(rows) and not rows["verified"].all()
-    hints = ["not verified: latency not measured yet, or no bound on it could be checked"] if unsure else []
-    return hints + [f"memory: weights and the peak of one forward pass of {batch}"] * ("memory_mib" in rows)
 
 
 if __name__ == "__main__":

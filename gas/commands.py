@@ -95,6 +95,13 @@ def front_columns(run: Run, rows: pd.DataFrame) -> list[Column]:
     return [Column.of(name) for name in dict.fromkeys(wanted) if name in rows]
 
 
+def front_notes(rows: Any, batch: int) -> list[str]:
+    """What stands below a front: which designs were not verified, and what memory is."""
+    unsure = "verified" in rows and len(rows) and not rows["verified"].all()
+    hints = ["not verified: latency not measured yet, or no bound on it could be checked"] if unsure else []
+    return hints + [f"memory: weights and the peak of one forward pass of {batch}"] * ("memory_mib" in rows)
+
+
 def show_zoo(part: str, *, sort: str, how: str, csv: str | None) -> None:
     """`gas zoo`: prints the designs of the zoo, or writes them as CSV."""
     from gas.report.zoo import COLUMNS, NOTES, SORTS, printed, zoo_rows

@@ -218,6 +218,7 @@ class Loop:
         flight.seconds += outcome.seconds
         if outcome.note:
             self.log(f"candidate {candidate.number} {outcome.note}")
+        outcome = outcome if outcome.reason else replace(outcome, reason=_not_finite(outcome.metrics))
         if not outcome.reason and outcome.rung < self.ladder.last:
             self._climb(flight, outcome, judged)
             return
@@ -228,6 +229,8 @@ class Loop:
             evaluation = replace(evaluation, status=Status.FAILED, metrics=costs, reason=outcome.reason)
         elif self.utility is not None:
             evaluation = self._with_utility(evaluation, costs)
+        if evaluation.ok:
+            evaluation = self._complete(evaluation, costs)
         self._tell(evaluation, outcome.worker)
 
     def _climb(self, flight: _Flight, outcome: Outcome, judged: bool | None) -> None:
@@ -280,6 +283,15 @@ class Loop:
         except ValueError as error:
             return replace(evaluation, status=Status.FAILED, metrics=costs, reason=str(error))
         return replace(evaluation, metrics={**evaluation.metrics, self.utility.name: value})
+
+    def _complete(self, evaluation: Evaluation, costs: dict[str, float]) -> Evaluation:
+        """The evaluation; failed where it lacks an objective, because no front can hold such a one."""
+        lacking = [o.metric for o in self.objectives if not math.isfinite(o.loss(evaluation.metrics))]
+        if not lacking:
+            return evaluation
+        got = evaluation.metrics.get(lacking[0], "no value")
+        reason = f"{lacking[0]}: got {got}; expected a finite number, because it is an objective"
+        return replace(evaluation, status=Status.FAILED, metrics=costs, reason=reason)
 
     def _tell(self, evaluation: Evaluation, worker: str = "", fidelity: str = "") -> None:
         number = evaluation.candidate.number
@@ -340,6 +352,12 @@ def reference_point(
 ) -> tuple[float, ...]:
     """A fixed reference point for the hypervolume: the bound of each metric to make small, 0 for one to make large."""
     return tuple(0.0 if o.maximise else bounds.get(o.metric, greatest.get(o.metric, math.inf)) for o in objectives)
+
+
+def _not_finite(metrics: Mapping[str, float]) -> str:
+    """What is wrong with metrics one of which is not a finite number, in words; empty where all are."""
+    wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
+    return f"{wrong[0]}: got {metrics[wrong[0]]}; expected a finite number" if wrong else ""
 
 
 def fidelity_json(proxy_settings: Mapping[str, object]) -> str:

@@ -70,7 +70,9 @@ class Front:
         self._volume: float | None = None  # None: to be worked out when it is asked for
 
     def add(self, losses: tuple[float, ...]) -> None:
-        """Takes in the objectives of an evaluation, all to be made small."""
+        """Takes in the objectives of an evaluation, all to be made small; nothing where one is not a finite number."""
+        if not all(map(math.isfinite, losses)):
+            return
         self._least = min(self._least, losses[0])
         points = [*self._losses, losses]
         kept = non_dominated(points)

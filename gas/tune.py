@@ -183,8 +183,8 @@ class GasSearch(Searcher):
         self.close()
 
     def _outcome(self, task: Task, result: Mapping[str, Any]) -> Outcome:
-        name = self._session.proxy.name
-        metrics = {key: float(value) for key, value in result.items() if key.startswith(name)}
+        names = tuple(name for name, _ in self._session.work.proxies)
+        metrics = {key: float(value) for key, value in result.items() if key.startswith(names)}
         seconds = float(result.get("seconds", 0.0))
         return Outcome(task.number, metrics, "", seconds, str(result.get("worker", "tune")), rung=int(result["rung"]))
 

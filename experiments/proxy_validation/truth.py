@@ -3,7 +3,7 @@
     python experiments/proxy_validation/truth.py small      # and medium
 
 Writes truth-SPACE.csv, a row per training: id, seed, accuracy, loss, train_loss, seconds, macs, params, design. One
-thread; rows that are there are kept. 110 designs with one seed, the first 20 of them with two more.
+thread; rows that are there are kept. 100 designs with one seed, the first 20 of them with two more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import gas
 from gas.proxies.short_training import ShortTraining
 
 HERE = Path(__file__).parent
-DESIGNS, AGAIN, SEEDS = 110, 20, 3
+DRAWN, DESIGNS, AGAIN, SEEDS = 110, 100, 20, 3
 COLUMNS = ("id", "seed", "accuracy", "loss", "train_loss", "seconds", "macs", "params", "design")
 TRUTH = {
     "small": (
@@ -43,7 +43,7 @@ def main() -> None:
     data, fidelity = TRUTH[name]
     proxy = ShortTraining(data, {**fidelity, **RECIPE}, seed=0)
     proxy.prepare()
-    sample = gas.load_space(HERE / f"{name}.yaml").sample_feasible(DESIGNS, seed=0)
+    sample = gas.load_space(HERE / f"{name}.yaml").sample_feasible(DRAWN, seed=0)
     jobs = [(index, 0) for index in range(DESIGNS)]
     jobs += [(index, seed) for seed in range(1, SEEDS) for index in range(AGAIN)]
     path, done = HERE / f"truth-{name}.csv", set()

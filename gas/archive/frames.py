@@ -69,7 +69,9 @@ def front_of(table: pd.DataFrame, objectives: Sequence[Objective], constraints: 
         rows = rows[[constraint.violation(value) == 0 for value in values]]
     losses = [[o.loss({o.metric: value}) for value in _column(rows, o.metric)] for o in objectives]
     points = list(zip(*losses, strict=True))
-    best = [row for row, kept in enumerate(non_dominated(points)) if kept] if points else []
+    # An infinite one would dominate, and is no score: it counts as one that is not known.
+    known = [point if all(map(math.isfinite, point)) else (math.nan,) * len(point) for point in points]
+    best = [row for row, kept in enumerate(non_dominated(known)) if kept] if points else []
     return rows.iloc[sorted(best, key=lambda row: points[row])].reset_index(drop=True)
 
 

@@ -1,4 +1,4 @@
-"""Images for proxies to train on: bundled digits, procedural fractals, a folder of the user's own."""
+"""Images for proxies to train on: bundled digits, procedural fractals and contours, a folder of the user's own."""
 
 from gas.data.base import DATA, ImageData, load
 

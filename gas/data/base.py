@@ -80,7 +80,8 @@ def load(
     """Loads images at one size; equal arguments give equal images.
 
     Args:
-        name_or_path: `digits`, `procedural`, or a folder of images (`train/CLASS/*`, `val/CLASS/*`, or `CLASS/*`).
+        name_or_path: `digits`, `procedural`, `contours`, or a folder of images (`train/CLASS/*`, `val/CLASS/*`, or
+            `CLASS/*`).
         resolution: Side of the images, pixels.
         images: Training images at most; None for as many as the source has or makes by itself.
         validation: Validation images at most; None for the source's own number.

@@ -8,21 +8,16 @@ Shapes: B images, K maps of a system, M chains of points, R side of an image, pi
 
 from __future__ import annotations
 
-import hashlib
-import json
-
 import numpy as np
 from numpy.typing import NDArray
 
-from gas.data.base import ImageData, image_data, register
-from gas.data.cache import cache_folder, read_arrays, write_arrays
+from gas.data.base import ImageData, register
+from gas.data.making import Draw, make_once, paint
 
-CLASSES, IMAGES, VALIDATION = 32, 2048, 512
 MAPS = 7  # at most, per system; systems with fewer are filled up with maps of probability 0
 _CHAINS, _WARM_UP, _POINTS_PER_PIXEL, _BATCH = 128, 20, 6, 64
 _LEAST_FILLED = 0.12  # of the pixels, for a class to be accepted: thinner fractals are a few specks
 _JITTER = (0.6, 0.8, 1.0, 1.2, 1.4)
-_ARRAYS = ("train", "train_labels", "val", "val_labels")
 _FORMAT = 1  # raise when the images for equal settings change
 
 Systems = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -39,27 +34,13 @@ def load_procedural(
     arXiv 2110.03091, section 3, for the sampling of systems. Differs: maps are varied by the weights 0.6 to 1.4 on one
     of their parameters and kept contractive; a random hue stands on a random background of 8 x 8 blocks.
     """
-    counts = (CLASSES if classes is None else classes, images or IMAGES, validation or VALIDATION)
-    settings = {"resolution": resolution, "counts": counts, "seed": seed, "format": _FORMAT}
-    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    path = cache_folder() / "data" / f"procedural-{key}.npz"
-    made = read_arrays(path, _ARRAYS)
-    if made is None:
-        made = _make(resolution, *counts, seed)
-        write_arrays(path, made, compress=True)
-    return image_data("procedural", counts[0], (made["train"], made["train_labels"]), (made["val"], made["val_labels"]))
 
+    def prepare(rng: np.random.Generator, count: int) -> Draw:
+        maps, probabilities = sample_classes(rng, count)
+        return lambda rng, labels: draw(rng, (maps[labels], probabilities[labels]), resolution)
 
-def _make(resolution: int, classes: int, train: int, val: int, seed: int) -> dict[str, NDArray]:
-    systems = sample_classes(np.random.default_rng([seed, 0]), classes)
-    made: dict[str, NDArray] = {}
-    for part, (name, count) in enumerate((("train", train), ("val", val))):
-        rng = np.random.default_rng([seed, 1 + part])
-        # Every class equally often, in random order.
-        labels = rng.permutation(np.arange(count) % classes)
-        made[name] = draw(rng, (systems[0][labels], systems[1][labels]), resolution)
-        made[f"{name}_labels"] = labels
-    return made
+    settings = {"images": images, "validation": validation, "classes": classes, "seed": seed}
+    return make_once("procedural", prepare, resolution=resolution, **settings, version=_FORMAT)
 
 
 def sample_classes(rng: np.random.Generator, count: int) -> Systems:
@@ -118,16 +99,11 @@ def draw(rng: np.random.Generator, systems: Systems, resolution: int) -> NDArray
     parts = []
     for start in range(0, len(systems[0]), _BATCH):
         batch = vary(rng, (systems[0][start : start + _BATCH], systems[1][start : start + _BATCH]))
-        shape = density(rng, batch, resolution)[..., None]  # (B, R, R, 1)
+        shape = density(rng, batch, resolution)  # (B, R, R)
         flips = rng.random((2, len(shape))) < 0.5
         shape[flips[0]] = shape[flips[0], ::-1]
         shape[flips[1]] = shape[flips[1], :, ::-1]
-        colour = _hues(rng.random(len(shape)))[:, None, None, :]
-        blocks = rng.random((len(shape), 8, 8, 3), dtype=np.float32) * 0.5
-        index = np.arange(resolution) * 8 // resolution
-        background = blocks[:, index][:, :, index]
-        image = shape * colour + (1 - shape) * background
-        parts.append((image * 255).round().astype(np.uint8))
+        parts.append(paint(rng, shape))
     return np.concatenate(parts)
 
 
@@ -165,9 +141,3 @@ def density(rng: np.random.Generator, systems: Systems, resolution: int) -> NDAr
 
 def _rotation(angle: float) -> NDArray[np.float64]:
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-
-
-def _hues(hue: NDArray[np.float64]) -> NDArray[np.float32]:
-    """(B,) hues from 0 to 1 -> (B, 3) bright colours."""
-    wheel = np.abs((hue[:, None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
-    return (0.4 + 0.6 * np.clip(wheel, 0, 1)).astype(np.float32)

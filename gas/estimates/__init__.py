@@ -1,3 +1,20 @@
 """Estimates of ImageNet accuracy, each with its error."""
 
-__all__: list[str] = []
+from gas.estimates.estimating import Accuracy, Estimate, accuracy, estimate, estimate_structure
+from gas.estimates.structure import structure, structure_of
+from gas.estimates.table import RECIPES, Known, LeftOut, known, left_out
+
+__all__ = [
+    "RECIPES",
+    "Accuracy",
+    "Estimate",
+    "Known",
+    "LeftOut",
+    "accuracy",
+    "estimate",
+    "estimate_structure",
+    "known",
+    "left_out",
+    "structure",
+    "structure_of",
+]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gas.proxies.base import Proxy
 
 MIB = 2**20
+_SCORER = "while scoring with "  # begins the note on an exception that says which of several proxies raised it
 
 
 class OutOfTime(BaseException):
@@ -44,6 +45,7 @@ class Work:
         gpus: GPUs of a worker, or the share of one; 0 for none.
         retries: Further attempts at a candidate whose worker died: the fault may be another's (a machine that went
             away, a process killed for want of memory).
+        score_seed: Seed of all scores; None for each proxy's own, which is the seed of its data too.
 
     Raises:
         SettingError: A number that is out of its range.
@@ -58,6 +60,7 @@ class Work:
     threads: int = 1
     gpus: float = 0.0
     retries: int = 1
+    score_seed: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("limit_s", self.limit_s), ("memory_mib", self.memory_mib), ("threads", self.threads)):
@@ -142,7 +145,7 @@ class Prepared:
 def prepare(work: Work) -> Prepared:
     """Makes the proxies of a worker and lets them load their data.
 
-    Every design is scored with one seed, the proxy's own, so that they meet the same images in the same order.
+    Every design is scored with one seed, so that they meet the same images in the same order.
 
     Raises:
         GasError: A proxy, probe, setting or data source that does not exist; any other trouble comes as a SettingError.
@@ -158,7 +161,8 @@ def prepare(work: Work) -> Prepared:
         rungs = []
         for changes in work.rungs or ({},):
             settings = [(name, at_rung(given, changes)) for name, given in work.proxies]
-            rungs.append([(create(name, given), given.get("seed", 0)) for name, given in settings])
+            seeds = [given.get("seed", 0) if work.score_seed is None else work.score_seed for _, given in settings]
+            rungs.append([(create(*one), seed) for one, seed in zip(settings, seeds, strict=True)])
         for proxy, _ in itertools.chain(*rungs):
             if work.rungs and not proxy.resumable:
                 raise SettingError(f"ladder: got the proxy {proxy.name}; expected one that can go on from a lower rung")
@@ -226,11 +230,16 @@ def _scored(
     states = _unpacked(state)
     for index, (proxy, seed) in enumerate(prepared.rungs[rung]):
         proxy.inspect = (lambda *seen: trained.append(seen)) if work.probes and last else None
-        if work.rungs:
-            scores, left[str(index)] = proxy.resume(design, states.get(str(index), b""), seed=seed, deadline=limit)
-        else:
-            scores = proxy.score(design, seed=seed, deadline=limit)
-        metrics.update(_finite(scores, metrics))
+        try:
+            if work.rungs:
+                scores, left[str(index)] = proxy.resume(design, states.get(str(index), b""), seed=seed, deadline=limit)
+            else:
+                scores = proxy.score(design, seed=seed, deadline=limit)
+            metrics.update(_finite(scores, metrics))
+        except (Exception, SystemExit) as error:
+            if len(prepared.rungs[rung]) > 1:
+                error.add_note(f"{_SCORER}{proxy.name}")
+            raise
     return metrics, b"" if last else _packed(left), trained.pop() if trained else None
 
 
@@ -307,13 +316,16 @@ def over_time(limit_s: float) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """An exception in one line of bearable length: `ValueError: ...`."""
+    """An exception in one line of bearable length: `ValueError: ...`; where several proxies ran, behind whose it is."""
     text = " ".join(str(error).split())
     # torch says of a failed allocation that it is a RuntimeError.
     memory = isinstance(error, RuntimeError) and any(
         words in text for words in ("allocate memory", "not enough memory")
     )
-    line = f"{'MemoryError' if memory else type(error).__name__}: {text}" if text else type(error).__name__
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(_SCORER)]
+    scorer = f"{notes[-1].removeprefix(_SCORER)}: " if notes else ""
+    kind = "MemoryError" if memory else type(error).__name__
+    line = f"{scorer}{kind}{f': {text}' if text else ''}"
     return line if len(line) <= 300 else f"{line[:297]}..."
 
 

@@ -5,40 +5,21 @@ Shapes: B images, C channels, N tokens, A non-linearities' inputs per image, K c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
+from gas.passes.forward import Forward, forward
+from gas.passes.gains import gains
+from gas.passes.positive import Positive, absolute, positive
 from gas.passes.subject import CLASSES, Subject
+from gas.passes.watching import Seen, watched
 from gas.training.deadline import check_deadline
 
 CHUNKS = 4  # of the batch; gradients of each are kept apart
-RECTIFIERS = (F.relu, F.relu6, F.gelu, F.silu, F.hardswish, F.leaky_relu, F.elu, torch.relu, Tensor.relu)
-
-
-@dataclass(eq=False)
-class Seen:
-    """What one block did with the images.
-
-    Args:
-        before: What came in: (B, C, H, W) where `layouts[0]` is `map`, else (B, N, C).
-        after: What went out.
-        layouts: Layouts of the two.
-        gain: E[g_in^T g_out], (C_in, C_out): a random sign for each feature that went out, taken back through the
-            block; means over the places of the first chunk. None where places do not match.
-    """
-
-    before: Tensor
-    after: Tensor
-    layouts: tuple[str, str]
-    gain: Tensor | None = None
 
 
 @dataclass(eq=False)
@@ -89,84 +70,60 @@ class Passes:
         """One pass forward and back over all images."""
         subject, weights = self.subject, self.weights
         labels = torch.randint(CLASSES, (len(subject.images),), generator=self.generator(1))
-        parts: list[list[Seen]] = []
+        seen: list[list[Seen]] = []
         codes, gradients, losses = [], [], []
-        for index, (images, wanted) in enumerate(zip(subject.images.chunk(CHUNKS), labels.chunk(CHUNKS), strict=True)):
+        for index, (images, wanted) in enumerate(zip(parts(subject.images), parts(labels), strict=True)):
             self.check(f"chunk {index + 1} of {CHUNKS}")
-            images = images.clone().requires_grad_()
-            with torch.enable_grad(), self._watched(len(images)) as (blocks, signs):
+            with torch.enable_grad(), watched(subject.blocks, len(images)) as (blocks, rectified):
                 loss = F.cross_entropy(subject.network(images), wanted)
-            if index == 0:
-                self._gains(blocks)
             found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
             gradients.append({name: g for name, g in zip(weights, found, strict=True) if g is not None})
             losses.append(loss.item())
-            codes.append(torch.cat(signs, dim=1) if signs else torch.zeros(len(images), 0, dtype=torch.bool))
+            codes.append(rectified.codes())
             for block in blocks:
-                block.before, block.after = block.before.detach(), block.after.detach()
-            parts.append(blocks)
+                block.before, block.after, block.hidden = block.before.detach(), block.after.detach(), []
+            seen.append(blocks)
         joined = [
-            Seen(torch.cat([b.before for b in same]), torch.cat([b.after for b in same]), same[0].layouts, same[0].gain)
-            for same in zip(*parts, strict=True)
+            Seen(torch.cat([b.before for b in same]), torch.cat([b.after for b in same]), same[0].layouts)
+            for same in zip(*seen, strict=True)
         ]
         return Shared(joined, torch.cat(codes), gradients, losses)
 
-    @contextmanager
-    def _watched(self, images: int) -> Iterator[tuple[list[Seen], list[Tensor]]]:
-        blocks: list[Seen] = []
-        rectified = _Rectified(images)
-        hooks = []
+    @cached_property
+    def gradient(self) -> dict[str, Tensor]:
+        """Of the mean cross-entropy of all images with random labels, by the weight's name."""
+        total: dict[str, Tensor] = {}
+        count = len(self.subject.images)
+        for images, found in zip(parts(self.subject.images), self.shared.gradients, strict=True):
+            share = len(images) / count  # chunks may differ by one image
+            for name, gradient in found.items():
+                total[name] = total[name] + share * gradient if name in total else share * gradient
+        return total
 
-        def note(layouts: tuple[str, str]) -> Callable[..., None]:
-            return lambda _, inputs, output: blocks.append(Seen(inputs[0], output, layouts))
+    @cached_property
+    def forward(self) -> Forward:
+        """One pass forward over twice as many images, without gradients."""
+        return forward(self.subject, self.generator(2), self.check)
 
-        try:
-            for site in self.subject.blocks:
-                hooks.append(site.module.register_forward_hook(note((site.before, site.after))))
-            with rectified:
-                yield blocks, rectified.signs
-        finally:
-            for hook in hooks:
-                hook.remove()
+    @cached_property
+    def gains(self) -> list[Tensor | None]:
+        """What each block does to gradients that come back: see `gas.passes.gains`."""
+        self.check("the gains")
+        return gains(self.subject, self.generator(3), self.check)
 
-    def _gains(self, blocks: list[Seen]) -> None:
-        """Takes random signs back through every block: see `Seen`."""
-        generator = self.generator(2)
-        for block in blocks:
-            if _places(block.before, block.layouts[0]) != _places(block.after, block.layouts[1]):
-                continue
-            signs = torch.randint(0, 2, block.after.shape, generator=generator) * 2.0 - 1.0
-            (back,) = torch.autograd.grad(block.after, block.before, signs, retain_graph=True, allow_unused=True)
-            if back is not None:
-                going, coming = rows(back, block.layouts[0]), rows(signs, block.layouts[1])
-                block.gain = going.T @ coming / len(coming)
+    @cached_property
+    def positive(self) -> Positive:
+        """One pass forward and back of absolute weights before an image of ones, all else made proportional."""
+        self.check("the positive pass")
+        return positive(self.subject, self.weights)
 
-
-class _Rectified(TorchFunctionMode):
-    """Notes which inputs of non-linearities are above 0, a row per image.
-
-    Args:
-        images: How many there are. What is worked out from places alone (the tables of biases) sees no image.
-    """
-
-    def __init__(self, images: int) -> None:
-        super().__init__()
-        self.images = images
-        self.signs: list[Tensor] = []
-
-    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        kwargs = kwargs or {}
-        if func in RECTIFIERS:
-            x = args[0] if args else kwargs["input"]
-            if x.dim() > 2 and x.shape[0] % self.images == 0:  # windows of an image follow one another
-                self.signs.append((x.detach() > 0).reshape(self.images, -1))
-        return func(*args, **kwargs)
+    @cached_property
+    def absolute(self) -> Positive:
+        """One pass forward and back of absolute weights before an image of ones, all else left as it is."""
+        self.check("the pass of absolute weights")
+        return absolute(self.subject, self.weights)
 
 
-def rows(features: Tensor, layout: str) -> Tensor:
-    """(B, C, H, W) for a `map`, else (B, N, C) -> (B x places, C)."""
-    return (features.movedim(1, -1) if layout == "map" else features).flatten(0, -2)
-
-
-def _places(features: Tensor, layout: str) -> int:
-    return features[0].numel() // features.shape[1 if layout == "map" else -1]
+def parts(batch: Tensor) -> tuple[Tensor, ...]:
+    """(B, ...) in CHUNKS chunks that differ by one image at most; fewer where there are fewer images."""
+    return batch.tensor_split(min(CHUNKS, len(batch)))

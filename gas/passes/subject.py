@@ -48,6 +48,8 @@ class Subject:
         macs: Of the design at its own size.
         params: Of the design.
         seed: Of what is drawn for further passes.
+        batch: Images wished for; `images` are fewer where they had to be larger than wished for.
+        pixels: Of the design's own image, for each pixel of these.
     """
 
     network: nn.Module
@@ -56,6 +58,8 @@ class Subject:
     macs: int
     params: int
     seed: int
+    batch: int = 16
+    pixels: float = 1.0
 
 
 def fresh(architecture: Architecture, *, resolution: int = 64, batch: int = 16, seed: int = 0) -> Subject:
@@ -75,14 +79,15 @@ def fresh(architecture: Architecture, *, resolution: int = 64, batch: int = 16, 
     network = build(small, classes=CLASSES, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     # As many pixels in all where the design needs larger images.
-    batch = min(batch, max(LEAST_IMAGES, round(batch * (resolution / small.resolution) ** 2)))
-    images = torch.randn(batch, small.channels, small.resolution, small.resolution, generator=generator)
+    count = min(batch, max(LEAST_IMAGES, round(batch * (resolution / small.resolution) ** 2)))
+    images = torch.randn(count, small.channels, small.resolution, small.resolution, generator=generator)
     neutralise(network, generator)
     calibrate(network, images)
     blocks = [
         Site(module, placed.before.layout, placed.after.layout) for module, placed in block_modules(network, small)
     ]
-    return Subject(network, blocks, images, cost.macs, cost.params, seed)
+    pixels = (architecture.resolution / small.resolution) ** 2
+    return Subject(network, blocks, images, cost.macs, cost.params, seed, batch, pixels)
 
 
 def side(architecture: Architecture, wished: int) -> int:

@@ -139,6 +139,7 @@ class Proxy(ABC):
         fidelity_on: Per data source, fields of the default fidelity that differ on it.
         resumable: True where `resume` can go on from where a lower fidelity stopped.
         needs_bank: True where it runs designs on a bank's weights: its constructor has the keyword `bank`.
+        least_resolution: Side of the images, pixels, below which it has no score for a design (ValueError).
 
     Attributes:
         device: Where torch works: `cpu`, or `cuda` on a worker that was given a GPU.
@@ -155,6 +156,7 @@ class Proxy(ABC):
     fidelity_on: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     resumable: ClassVar[bool] = False
     needs_bank: ClassVar[bool] = False
+    least_resolution: ClassVar[int] = 0
     inspect: Callable[[Network, Architecture, Tensor], None] | None = None
     device: str = "cpu"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -12,12 +14,14 @@ from gas.proxies.training_free import TrainingFree
 
 @register("naswot")
 class Naswot(TrainingFree):
-    """log |det K|, where K_ij counts the non-linearities that are on for both of images i and j, or off for both.
+    """log |det K| / N, where K_ij counts the non-linearities that are on for both of images i and j, or off for both.
 
-    With N images and A non-linearities it is near N log A: mostly a count of activations, so never trust it alone.
+    With N images and A non-linearities it is near log A: mostly a count of activations, so never trust it alone.
 
     Source: Mellor et al., Neural Architecture Search without Training, arXiv 2006.04647, section 3. Differs: a GELU,
-    SiLU or hard swish is on where its input is above 0; images are Gaussian noise.
+    SiLU or hard swish is on where its input is above 0; images are Gaussian noise. Not all designs exist for equally
+    small images, and those that need larger ones are shown fewer: so the score is per image, and the counts are
+    multiplied by the pixels that the images lack of the design's own.
     """
 
     def read(self, passes: Passes) -> dict[str, float]:
@@ -25,7 +29,7 @@ class Naswot(TrainingFree):
         codes = passes.shared.codes
         if codes.shape[1] == 0:
             raise ValueError("no non-linearity was seen")
-        return {self.name: log_kernel(codes)}
+        return {self.name: log_kernel(codes) / len(codes) + math.log(passes.subject.pixels)}
 
 
 def log_kernel(codes: Tensor) -> float:

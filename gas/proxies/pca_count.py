@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gas.architecture import Architecture
 from gas.model import Network, block_modules, build, token_rows
+from gas.passes.scatter import components
 from gas.plan import plan
 from gas.proxies.base import Fidelity, Proxy, check_deadline, register
 from gas.proxies.reduce import reduce
@@ -66,11 +67,7 @@ def component_count(features: Tensor, share: float = SHARE) -> int:
     # The smaller of the two Gram matrices has the same non-zero eigenvalues.
     gram = centred.T @ centred if centred.shape[0] >= centred.shape[1] else centred @ centred.T
     variances = torch.linalg.eigvalsh(gram).clamp_min(0).flip(0)  # descending
-    total = variances.sum()
-    if total <= 0:
-        return 0
-    # The tolerance keeps a share met exactly from being missed by rounding.
-    return int((variances.cumsum(0) < total * (share - 1e-9)).sum()) + 1
+    return components(variances, share)
 
 
 @contextmanager

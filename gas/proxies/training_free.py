@@ -23,7 +23,7 @@ class TrainingFree(Proxy):
     (fewer where they have to be larger, 8 at least). The score is the mean over `fidelity.seeds` such networks.
     """
 
-    default_fidelity = Fidelity(resolution=64, batch=16, seeds=3)
+    default_fidelity = Fidelity(resolution=64, batch=16, seeds=2)
 
     @abstractmethod
     def read(self, passes: Passes) -> dict[str, float]:

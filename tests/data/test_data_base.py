@@ -62,7 +62,9 @@ def test_a_number_out_of_range_is_named(settings: dict, text: str) -> None:
 
 
 def test_an_unknown_name_gets_the_nearest_one() -> None:
-    with pytest.raises(DataError, match=r"got 'digit'; expected one of digits, procedural, .*did you mean 'digits'"):
+    with pytest.raises(
+        DataError, match=r"got 'digit'; expected one of contours, digits, procedural, .*did you mean 'digits'"
+    ):
         load("digit", resolution=16)
 
 

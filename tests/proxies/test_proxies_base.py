@@ -12,6 +12,8 @@ from proxies.designs import tiny
 from gas.data import load
 from gas.errors import DesignError, SettingError, UnknownNameError
 from gas.proxies import PROXIES, Fidelity, Proxy, create
+from gas.proxies.structural import Structural
+from gas.proxies.training_free import TrainingFree
 from gas.testing import PROXY_CHECKS, check_proxy
 
 SMALL = {"resolution": 32, "width": 1.0, "images": 64, "validation": 32, "steps": 4, "batch": 16, "seeds": 2}
@@ -21,9 +23,17 @@ SMALL = {"resolution": 32, "width": 1.0, "images": 64, "validation": 32, "steps"
 OWN = ("blend", "pca_count", "short_training")
 
 
-# Of those that train, one goes through all bundled spaces where tests shall be quick.
+# Of those that train, and of those that read untrained networks, one goes through all bundled spaces where tests shall
+# be quick.
+LATER = ("blend", "imagenet_top1_estimate", "micro_tasks", "shared_weights")
+
+
+def is_later(name: str) -> bool:
+    return name in LATER or (issubclass(PROXIES.get(name), TrainingFree | Structural) and name != "naswot")
+
+
 CASES = [
-    pytest.param(name, check, marks=[pytest.mark.slow] * (check == "spaces" and name in ("blend", "shared_weights")))
+    pytest.param(name, check, marks=[pytest.mark.slow] * (check == "spaces" and is_later(name)))
     for name in PROXIES.names()
     for check in PROXY_CHECKS
 ]

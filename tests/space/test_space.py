@@ -167,6 +167,8 @@ def test_rules_ties_and_derived_values_hold(name: str) -> None:
             assert second.dim > first.dim
             assert third.dim == 2 * second.dim
             assert first.blocks[0].block.options.get("mlp") == second.blocks[0].block.options.get("mlp")
+        elif name == "pit":  # a stage may keep the width of the one before
+            assert list(design.dims) == sorted(design.dims)
         else:
             assert list(design.dims) == sorted(set(design.dims))
 
