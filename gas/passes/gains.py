@@ -26,10 +26,10 @@ def gains(subject: Subject, generator: torch.Generator, check: Callable[[str], N
         generator: Of g_out.
         check: Called before each block, with how far the work has come.
 
-    Source: AZ-NAS, arXiv 2403.19232, section 3.3. Differs: g_out, random signs there, is made orthogonal over all rows
-    from channel to channel, and where images have fewer rows than there are channels, several passes go back. The
-    paper has some 30 rows to a channel; where small images have fewer than one, independent signs would put
-    the norm for 512 channels at 30 times what it is.
+    Source: AZ-NAS, arXiv 2403.19232, section 3 (trainability). Differs: g_out, random signs there, is made orthogonal
+    over all rows from channel to channel, and where images have fewer rows than there are channels, several passes go
+    back. The public code has some 30 rows to a channel; where small images have fewer than one, independent signs
+    would put the norm for 512 channels at 30 times what it is.
     """
     images = torch.randn(subject.batch, *subject.images.shape[1:], generator=generator)
     found: list[Tensor | None] = []

@@ -128,11 +128,21 @@ def calibrate(network: nn.Module, images: Tensor) -> None:
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
+    hooks = [norm.register_forward_hook(_as_normalised) for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean over passes, of which there is one
         norm.train()
-    network(images)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        norm.eval()
+    try:
+        network(images)
+    finally:
+        for norm, momentum, hook in zip(norms, momenta, hooks, strict=True):
+            norm.momentum = momentum
+            norm.eval()
+            hook.remove()
+
+
+def _as_normalised(norm: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+    """What is kept divides by one less than what the images are normalised with, which on few places would add up."""
+    count = inputs[0].numel() // inputs[0].shape[1]
+    norm.running_var.mul_((count - 1) / count)

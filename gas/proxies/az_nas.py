@@ -20,19 +20,20 @@ from gas.passes.scatter import entropy
 from gas.proxies.base import register
 from gas.proxies.training_free import TrainingFree
 
-# Mean and deviation of each part over the 50 designs of search_spaces/zoo at the default fidelity.
+# Mean and deviation of each part, as `levelled`, over the designs of search_spaces/zoo at the default fidelity.
 USUAL = {
-    "expressivity": (0.0, 1.0),
-    "progressivity": (0.0, 1.0),
-    "trainability": (0.0, 1.0),
-    "complexity": (0.0, 1.0),
+    "expressivity": (69.3, 29.0),
+    "progressivity": (-0.388, 0.232),
+    "trainability": (0.15, 1.34),
+    "complexity": (20.93, 1.14),
 }
 
 
 @register("az_nas")
 class AzNas(TrainingFree):
     """Sum over the four parts of ln Phi((part - mean) / deviation), with the mean and deviation that published designs
-    have: close to the sum of ln(rank / m) in a pool of m designs like them, but of one design by itself.
+    have: close to the sum of ln(rank / m) in a pool of m designs like them, but of one design by itself. Trainability,
+    which a single block can make very low, enters as -ln(-trainability); ranks are the same.
 
     - expressivity: the entropy of the shares of variance of the principal components of what a block gives out, summed
       over the blocks;
@@ -59,8 +60,18 @@ class AzNas(TrainingFree):
             "trainability": trainability(passes.gains),
             "complexity": math.log(passes.subject.macs),
         }
-        total = math.fsum(log_ndtr((value - USUAL[part][0]) / USUAL[part][1]) for part, value in parts.items())
+        total = math.fsum(_log_quantile(part, value) for part, value in parts.items())
         return {self.name: total, **{f"{self.name}_{part}": value for part, value in parts.items()}}
+
+
+def levelled(part: str, value: float) -> float:
+    """A part's value on a scale on which published designs are spread about evenly to both sides."""
+    return -math.log(max(-value, 1e-12)) if part == "trainability" else value
+
+
+def _log_quantile(part: str, value: float) -> float:
+    mean, deviation = USUAL[part]
+    return float(log_ndtr((levelled(part, value) - mean) / deviation))
 
 
 def trainability(gains: Sequence[Tensor | None]) -> float:
@@ -89,7 +100,7 @@ def az_nas_ranks(rows: Sequence[Mapping[str, float]]) -> list[float]:
     Raises:
         ValueError: A part is missing or not finite; says which.
 
-    Source: AZ-NAS, arXiv 2403.19232, section 3.5, equation 9.
+    Source: AZ-NAS, arXiv 2403.19232, section 3 (non-linear ranking aggregation), and its public code.
     """
     total = np.zeros(len(rows))
     for part in USUAL:

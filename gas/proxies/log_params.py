@@ -14,8 +14,7 @@ from gas.proxies.structural import Structural
 class LogParams(Structural):
     """Natural logarithm of the number of parameters, those of the head included.
 
-    Source: none; a count. Ning et al., arXiv 2008.03064, and White et al., arXiv 2110.08616, found few training-free
-    scores that rank designs better.
+    Source: none; a count.
     """
 
     def count(self, architecture: Architecture) -> float:

@@ -21,7 +21,7 @@ class Naswot(TrainingFree):
     Source: Mellor et al., Neural Architecture Search without Training, arXiv 2006.04647, section 3. Differs: a GELU,
     SiLU or hard swish is on where its input is above 0; images are Gaussian noise. Not all designs exist for equally
     small images, and those that need larger ones are shown fewer: so the score is per image, and the counts are
-    multiplied by the pixels that the images lack of the design's own.
+    multiplied by the pixels of the design's own image for each pixel of these.
     """
 
     def read(self, passes: Passes) -> dict[str, float]:

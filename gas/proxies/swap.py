@@ -21,10 +21,11 @@ class Swap(TrainingFree):
     shown: with 16, designs of ImageNet's size have nearly all of the 65,536 patterns there are, whatever they look
     like.
 
-    Source: SWAP-NAS, arXiv 2403.04161, section 3.2. Differs: a GELU, SiLU or hard swish is on where its input is above
-    0; images are Gaussian noise; what is counted on images smaller than the design's own is multiplied by the pixels
-    that they lack, for not all designs exist for equally small ones. Section 3.3's regularised form is left out: its
-    factor exp(-(params - mu)^2 / sigma) has no mu and sigma but those that one chooses for a space.
+    Source: SWAP-NAS, arXiv 2403.04161, section 3, and its public code. Differs: a GELU, SiLU or hard swish is on where
+    its input is above 0; images are Gaussian noise; what is counted on images smaller than the design's own is
+    multiplied by the pixels of that for each of theirs, because not all designs exist for equally small images. The
+    regularised form is left out: its factor exp(-(params - mu)^2 / sigma) has no mu and sigma but those that one
+    chooses for a space.
     """
 
     def read(self, passes: Passes) -> dict[str, float]:

@@ -31,15 +31,15 @@ class Vkdnw(TrainingFree):
     The weight is the one between the first channels, at the middle of the kernel, of the first 128 linear layers and
     convolutions that see the images. High where all layers matter alike; it hardly goes with size.
 
-    Source: VKDNW, arXiv 2502.04975, section 3. Differs: the public code takes a corner of the kernel, which on small
-    maps may see nothing but padding, and weights of norms and biases too; the Fisher matrix is estimated from draws of
-    the output's deviation, as many as make 96 rows with the images, in place of all classes; classes are 16.
+    Source: VKDNW, arXiv 2502.04975 (CVPR 2025), and its public code. Differs: that takes a corner of the kernel, which
+    on small maps may see nothing but padding, and weights of norms and biases too; the Fisher matrix is estimated from
+    draws of the output's deviation, as many as make 96 rows with the images, in place of all classes; classes are 16.
     """
 
     def read(self, passes: Passes) -> dict[str, float]:
         """`vkdnw`; `vkdnw_layers`, how many layers have weights; and `vkdnw_sum`, the paper's score for one network,
         which is the sum of the two."""
-        images = passes.subject.images
+        images = _shown(passes)
         found = factor(passes.subject.network, images, -(-ROWS // len(images)), passes.generator(13), passes.check)
         score, layers = spread(found), float(len(passes.weights))
         return {self.name: score, f"{self.name}_layers": layers, f"{self.name}_sum": layers + score}
@@ -57,6 +57,15 @@ class _Call:
     def slopes(self, gradient: Tensor, images: int) -> Tensor:
         """(B,) derivatives by the weight, from the gradient of the output."""
         return (gradient.select(self.channel, 0) * self.tap).reshape(images, -1).sum(dim=1)
+
+
+def _shown(passes: Passes) -> Tensor:
+    """The images, or as many as wished for where they are small: on one thread, torch's fast convolutions begin at 16
+    images, and what memory small ones take is little."""
+    subject = passes.subject
+    if subject.pixels <= 4:
+        return subject.images
+    return torch.randn(subject.batch, *subject.images.shape[1:], generator=passes.generator(14))
 
 
 def factor(

@@ -19,7 +19,8 @@ class WPca(TrainingFree):
     in a row. Of a block that has none, what it gives out is counted in its stead. Counts are at most the features, and
     at most the places of all the images shown, twice `fidelity.batch`.
 
-    Source: W-PCA, arXiv 2504.15983, section 3. Differs: noise images in place of text; blocks without an MLP.
+    Source: W-PCA, arXiv 2504.15983 (ICLR 2025), and its public code. Differs: noise images in place of text; blocks
+    without an MLP.
     """
 
     def read(self, passes: Passes) -> dict[str, float]:

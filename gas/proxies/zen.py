@@ -30,7 +30,7 @@ class Zen(TrainingFree):
     f is what the last block gives out, weights are N(0, 1), x and z Gaussian noise. The second term puts back what
     norms divide by, and is most of the score: about half the logarithm of the inputs of every layer before a norm.
 
-    Source: Zen-NAS, arXiv 2102.01063, section 3.3 (algorithm 1) and its public code. Differs: residual branches stay
+    Source: Zen-NAS, arXiv 2102.01063, algorithm 1, and its public code. Differs: residual branches stay
     residual, where the paper takes the shortcuts out; layer and group norms, which its networks lack, are put back like
     batch norms; the distance is Euclidean, as in the paper, not the code's sum of absolute differences; batch norms
     take the statistics of x in both passes.

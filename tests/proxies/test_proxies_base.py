@@ -25,7 +25,7 @@ OWN = ("blend", "pca_count", "short_training")
 
 # Of those that train, and of those that read untrained networks, one goes through all bundled spaces where tests shall
 # be quick.
-LATER = ("blend", "imagenet_top1_estimate", "micro_tasks", "shared_weights")
+LATER = ("blend", "imagenet_top1_estimate", "micro_tasks", "pca_count", "shared_weights")
 
 
 def is_later(name: str) -> bool:

@@ -156,7 +156,7 @@ def test_the_base_is_a_design() -> None:
         ({"x": "objectives: [{maximise: [macs]}]"}, "objectives[0].maximise: got ['macs']; expected one of macs"),
         ({"x": "objectives: [{maximize: macs}]"}, "objectives[0].maximize: got 'maximize'; expected one of maximise, minimise"),
         ({"x": "objectives: [{minimise: macs}, {maximise: macs}]"}, "f.yaml:18:43: objectives[1].maximise: 'macs' stands twice"),
-        ({"x": "constraints: {param: {max: 3M}}"}, "constraints.param: got 'param'; expected one of macs, params, memory, latency, proxy; did"),
+        ({"x": "constraints: {param: {max: 3M}}"}, "constraints.param: got 'param'; expected one of macs, params, memory, latency, proxy, estimate.imagenet_top1; did"),
         ({"x": "constraints: {params: 3M}"}, "constraints.params: got '3M'; expected a mapping with max, min, of"),
         ({"x": "constraints: {params: {}}"}, "f.yaml:18:23: constraints.params: expected `max`, `min` or both"),
         ({"x": "constraints: {params: {of: hiera_tiny}}"}, "constraints.params: expected `max`, `min` or both"),

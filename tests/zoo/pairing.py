@@ -12,10 +12,11 @@ all of them.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -106,3 +107,27 @@ def randomise(model: nn.Module, seed: int) -> None:
 def gap(got: Tensor, wanted: Tensor) -> float:
     """Greatest difference, as a share of the greatest value wanted."""
     return float((got - wanted).abs().max() / wanted.abs().max())
+
+
+# Each has a smaller sister in the zoo, made of the same parts, which quick tests look at.
+LARGER = {
+    "efficientformerv2_s2",
+    "efficientvit_m3",
+    "efficientvit_m4",
+    "efficientvit_m5",
+    "fastervit_1",
+    "fastvit_sa24",
+    "hiera_base",
+    "hiera_small",
+    "mobilevitv2_200",
+    "pit_s",
+    "pit_xs",
+    "shvit_s3",
+    "supervit_deit_small_k10",
+    "swiftformer_l1",
+}
+
+
+def quick_and_slow(names: Iterable[str]) -> list:
+    """Names as parameters of a test, larger sisters marked slow."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGER)) for name in names]

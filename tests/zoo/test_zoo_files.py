@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 import torch
 import yaml
-from zoo.pairing import references
+from zoo.pairing import quick_and_slow, references
 
 from gas.architecture import Architecture
 from gas.costs import cost, count_module, folded_count
@@ -80,7 +80,7 @@ def test_published_figures_hold_within_their_rounding_or_the_file_says_why_not(n
         assert gap <= max(0.005 * theirs, rounding(printed[key])) or printed.get("differs"), (key, own, theirs)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quick_and_slow(NAMES))
 def test_it_costs_and_gives_out_what_its_formulas_say(name: str) -> None:
     design = design_of(name)
     with torch.device("meta"):
@@ -105,7 +105,7 @@ def test_what_no_public_code_vouches_for_gives_finite_scores(name: str) -> None:
     assert scores.std() > 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quick_and_slow(NAMES))
 def test_folded_it_costs_no_more_than_as_built(name: str) -> None:
     folded = folded_count(design_of(name))
     assert folded is None or folded.cost.macs <= cost(design_of(name)).macs

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 import torch
-from zoo.pairing import gap, pair_weights, randomise, references
+from zoo.pairing import gap, pair_weights, quick_and_slow, randomise, references
 
 from gas.costs import count_module
 from gas.model import build, fuse
@@ -16,7 +16,7 @@ from gas.space import load
 TOLERANCE = 1e-4
 
 
-@pytest.mark.parametrize("name", references())
+@pytest.mark.parametrize("name", quick_and_slow(references()))
 def test_equal_to_the_public_implementation(timm: ModuleType, name: str) -> None:
     reference, design = references()[name], load(f"zoo/{name}")
     theirs, ours = reference.make().eval(), build(design).eval()
@@ -36,7 +36,7 @@ def test_equal_to_the_public_implementation(timm: ModuleType, name: str) -> None
             assert gap(folded(images), reference.fold(theirs)(images)) <= TOLERANCE
 
 
-@pytest.mark.parametrize("name", references())
+@pytest.mark.parametrize("name", quick_and_slow(references()))
 def test_the_macs_are_those_traced_on_the_public_implementation(timm: ModuleType, name: str) -> None:
     reference, design = references()[name], load(f"zoo/{name}")
     if not reference.macs:
