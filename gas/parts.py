@@ -27,10 +27,14 @@ SMALL = {"width": 0.5}
 
 def fidelity_of(settings: Settings, space: SearchSpace) -> dict[str, Any]:
     """The fidelity asked for; what is not asked for is cut to the size of the images that the designs are for."""
-    side = max(space.resolutions)
     # A bank's designs are as small as they were when it was trained.
-    small = side <= PROXIES.get(settings.proxy).default_fidelity.resolution and not settings.bank
-    return (SMALL | {"resolution": side} if small else {}) | settings.fidelity
+    fitted = {} if settings.bank else fitted_to(PROXIES.get(settings.proxy), max(space.resolutions))
+    return fitted | settings.fidelity
+
+
+def fitted_to(proxy: type[Proxy], side: int) -> dict[str, Any]:
+    """Fields of a proxy's fidelity that differ where designs are for images of no more than its own side."""
+    return SMALL | {"resolution": side} if side <= proxy.default_fidelity.resolution else {}
 
 
 def rungs_of(settings: Settings, proxy: Proxy) -> tuple[dict[str, Any], ...]:

@@ -8,7 +8,7 @@ however it was reached.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -210,3 +210,17 @@ def _groups(steps: list) -> Iterator[int]:
 
 def _halvings(before: Flow, after: Flow) -> int:
     return (after.scale // before.scale).bit_length() - 1
+
+
+def smallest_side(architecture: Architecture, lowest: int, tokens: int) -> int:
+    """The least side, in steps of 8 pixels from `lowest`, of images for which a design exists and keeps so many tokens
+    at the end of each stage; its own where there is none below it."""
+    own = architecture.resolution
+    for side in range(lowest, own, 8):
+        try:
+            ends = plan(replace(architecture, resolution=side)).ends
+        except DesignError:
+            continue
+        if all(end.tokens >= tokens for end in ends):
+            return side
+    return own

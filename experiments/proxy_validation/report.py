@@ -18,7 +18,7 @@ import torch
 
 from gas.architecture import Architecture
 from gas.evidence import Report, Scores, put_together, read_truth, sorted_out
-from gas.parts import SMALL
+from gas.parts import fitted_to
 from gas.proxies import PROXIES
 from gas.report.evidence import print_report
 from gas.report.evidence_figures import plot_evidence
@@ -79,9 +79,7 @@ def settings_of(name: str, designs: list[Architecture]) -> dict[str, Any]:
     """Of a proxy, as a search over these designs would run it."""
     proxy = PROXIES.get(name)
     side = max(design.resolution for design in designs)
-    small = side <= proxy.default_fidelity.resolution
-    fidelity = SMALL | {"resolution": side} if small else {}
-    return {"data": proxy.default_data, "fidelity": fidelity, "seed": 0}
+    return {"data": proxy.default_data, "fidelity": fitted_to(proxy, side), "seed": 0}
 
 
 def report(name: str) -> Report:

@@ -20,7 +20,7 @@ from gas.evidence.files import number
 from gas.evidence.noise import Noise, ceiling
 from gas.evidence.scoring import Scores, sorted_out
 from gas.evidence.truth import TRAINING, Truth, Watch, draw, full_fidelity, jobs, read_truth, summed
-from gas.parts import SMALL
+from gas.parts import fitted_to
 from gas.proxies import PROXIES, create
 from gas.records import check_free, take_lock, versions
 from gas.space import SearchSpace, load_space
@@ -194,9 +194,7 @@ class Validation:
         """Of a proxy, at the fidelity that a search over the space would run it at."""
         proxy = PROXIES.get(name)
         side = max((design.resolution for design in self.designs), default=0)
-        small = side <= proxy.default_fidelity.resolution
-        fidelity = SMALL | {"resolution": side} if small else {}
-        return {"data": proxy.default_data, "fidelity": fidelity, "seed": self.seed}
+        return {"data": proxy.default_data, "fidelity": fitted_to(proxy, side), "seed": self.seed}
 
     def _truth(self) -> tuple[pd.DataFrame, Noise | None]:
         if self.given is not None:

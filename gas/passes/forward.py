@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from gas.model import token_rows
 from gas.passes.scatter import Scatter
 from gas.passes.subject import Subject
-from gas.passes.watching import Seen, rows, watched
+from gas.passes.watching import Seen, watched
 
 TIMES = 2  # as many images as in the pass with gradients where those are as small as wished for
 
@@ -63,7 +64,7 @@ def forward(subject: Subject, generator: torch.Generator, check: Callable[[str],
         if not features:
             features = [_empty(block) for block in blocks]
         for block, gathered in zip(blocks, features, strict=True):
-            gathered.after.add(rows(block.after, block.layouts[1]))
+            gathered.after.add(token_rows(block.after, block.layouts[1]))
             for scatter, state in zip(gathered.hidden, block.hidden, strict=True):
                 scatter.add(state)
         codes.append(rectified.codes())
@@ -72,5 +73,5 @@ def forward(subject: Subject, generator: torch.Generator, check: Callable[[str],
 
 def _empty(block: Seen) -> Features:
     """Of a block that has shown what it does with one portion."""
-    after = Scatter(TIMES * len(rows(block.after, block.layouts[1])))
+    after = Scatter(TIMES * len(token_rows(block.after, block.layouts[1])))
     return Features(after, [Scatter(TIMES * len(state)) for state in block.hidden])

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from gas.model import token_rows
 from gas.passes.subject import Subject
-from gas.passes.watching import places, rows
+from gas.passes.watching import places
 
 
 def gains(subject: Subject, generator: torch.Generator, check: Callable[[str], None]) -> list[Tensor | None]:
@@ -61,11 +62,11 @@ def gains(subject: Subject, generator: torch.Generator, check: Callable[[str], N
 def _gain(before: Tensor, after: Tensor, layouts: tuple[str, str], generator: torch.Generator) -> Tensor | None:
     if places(before, layouts[0]) != places(after, layouts[1]):
         return None
-    after = rows(after, layouts[1])  # (S, C_out)
+    after = token_rows(after, layouts[1])  # (S, C_out)
     count, channels = after.shape
     going = orthogonal(-(-channels // count) * count, channels, generator)
     back = [torch.autograd.grad(after, before, part, retain_graph=True)[0] for part in going.split(count)]
-    return torch.cat([rows(one, layouts[0]) for one in back]).T @ going / len(going)
+    return torch.cat([token_rows(one, layouts[0]) for one in back]).T @ going / len(going)
 
 
 def orthogonal(count: int, channels: int, generator: torch.Generator) -> Tensor:

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gas.architecture import Architecture
-from gas.errors import DesignError
 from gas.model import block_modules, build
 from gas.patterns.units import LayerScale
-from gas.plan import plan
+from gas.plan import plan, smallest_side
 
 CLASSES = 16
 LEAST_IMAGES = 8
@@ -93,15 +92,7 @@ def fresh(architecture: Architecture, *, resolution: int = 64, batch: int = 16, 
 def side(architecture: Architecture, wished: int) -> int:
     """The least multiple of 8 from `wished` at which the design exists and keeps 4 tokens to the end; its own size
     where there is none below it."""
-    own = architecture.resolution
-    for smaller in range(-(-wished // 8) * 8, own, 8):
-        try:
-            ends = plan(replace(architecture, resolution=smaller)).ends
-        except DesignError:
-            continue
-        if all(end.tokens >= LEAST_TOKENS for end in ends):
-            return smaller
-    return own
+    return smallest_side(architecture, -(-wished // 8) * 8, LEAST_TOKENS)
 
 
 @torch.no_grad()

@@ -114,11 +114,6 @@ def watched(sites: Sequence[Site], images: int) -> Iterator[tuple[list[Seen], Re
             hook.remove()
 
 
-def rows(features: Tensor, layout: str) -> Tensor:
-    """(B, C, H, W) for a `map`, else (B, N, C) -> (S, C)."""
-    return (features.movedim(1, -1) if layout == "map" else features).flatten(0, -2)
-
-
 def places(features: Tensor, layout: str) -> int:
     """How many rows an image has."""
     return features[0].numel() // features.shape[1 if layout == "map" else -1]

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from gas.architecture import Architecture
-from gas.errors import DesignError
 from gas.model import Network, build
 from gas.patterns.units import LayerScale
-from gas.plan import plan
+from gas.plan import smallest_side
 
 CLASSES = 16
 LEAST_SIDE = 32  # pixels; smaller designs are probed at their own size
@@ -72,15 +71,8 @@ def side(architecture: Architecture) -> int:
     The least multiple of 8, from a quarter of the design's own and from 32, at which the design exists and keeps
     4 tokens to the end; its own where there is none.
     """
-    own = architecture.resolution
-    for smaller in range(max(LEAST_SIDE, math.ceil(own / 32) * 8), own, 8):
-        try:
-            ends = plan(replace(architecture, resolution=smaller)).ends
-        except DesignError:
-            continue
-        if all(end.tokens >= LEAST_TOKENS for end in ends):
-            return smaller
-    return own
+    lowest = max(LEAST_SIDE, math.ceil(architecture.resolution / 32) * 8)
+    return smallest_side(architecture, lowest, LEAST_TOKENS)
 
 
 def image_count(resolution: int) -> int:

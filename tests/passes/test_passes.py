@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from passes.networks import Plus, subject_of
 from torch import nn
 
+from gas.model import token_rows
 from gas.passes import Passes, fresh
 from gas.passes.passes import CHUNKS, parts
 from gas.passes.subject import CLASSES
-from gas.passes.watching import Rectified, places, rows, watched
+from gas.passes.watching import Rectified, places, watched
 from gas.patterns.inverted_residual_mlp import InvertedResidualMlp
 from gas.patterns.mlp import Mlp
 from gas.patterns.units import ConvNorm, SqueezeExcite
@@ -93,7 +94,7 @@ def test_the_inside_of_an_mlp_is_a_hidden_state() -> None:
     with watched(subject.blocks, 6) as (blocks, _):
         subject.network(subject.images)
     (found,) = blocks[0].hidden
-    assert torch.allclose(found, block.fc1(rows(subject.images, "map")), atol=1e-6)
+    assert torch.allclose(found, block.fc1(token_rows(subject.images, "map")), atol=1e-6)
 
 
 def test_norms_and_depthwise_convolutions_may_stand_between() -> None:
@@ -138,7 +139,7 @@ def test_the_pass_forward_gathers_what_blocks_give_out() -> None:
     generator = passes.generator(2)
     images = torch.cat([torch.randn(5, 3, 4, 4, generator=generator) for _ in range(2)])
     with torch.no_grad():
-        x = rows(images, "map")
+        x = token_rows(images, "map")
         hidden = subject.blocks[0].module.fc1(x)
         first = subject.blocks[0].module(x)
         second = subject.blocks[1].module(first)
@@ -173,6 +174,6 @@ def test_hooks_go_where_a_pass_fails() -> None:
 def test_rows_and_places() -> None:
     x = torch.randn(2, 3, 4, 5)
     assert places(x, "map") == 20
-    assert torch.equal(rows(x, "map")[7], x[0, :, 1, 2])
+    assert torch.equal(token_rows(x, "map")[7], x[0, :, 1, 2])
     assert places(x.flatten(2).transpose(1, 2), "tokens") == 20
     assert Rectified(3).codes().shape == (3, 0)
