@@ -65,9 +65,9 @@ $(ENV): requirements.lock requirements-parity.lock setup.cfg pyproject.toml
 # Resolved as if nothing were installed, and without installing anything. A "+cpu" after a version only says which
 # build this machine had at hand, so it is left out.
 lock: $(ENV)
-	@$(PIP) install --dry-run --ignore-installed --report .venv/lock.json $(TORCH) 'setuptools>=77' '.[dev,export]'
+	@$(PIP) install --dry-run --ignore-installed --report .venv/lock.json $(TORCH) 'setuptools>=77' '.[dev,export,train]'
 	@{ \
-	  echo "# Made by 'make lock': all that setup.cfg asks for, with the extras dev and export, resolved from nothing for"; \
+	  echo "# Made by 'make lock': all that setup.cfg asks for, with the extras dev, export and train, resolved from nothing for"; \
 	  echo "# $$($(BIN)/python -c 'import platform; print(platform.system(), platform.machine() + ", Python", platform.python_version())')."; \
 	  echo "# To move to another torch, edit its line by hand, then the torchvision in requirements-parity.lock, then"; \
 	  echo "# 'make lock'. On an index with CUDA builds of torch, pip adds the CUDA packages to these."; \

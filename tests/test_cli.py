@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from small_search import REFERENCE, SPACE, quick_proxy, told, written
 
@@ -249,6 +251,14 @@ def test_help_fits_the_screen_and_ends_well(words: list[str], call) -> None:
     assert not [line for line in lines if len(line) > 110 or line.endswith("...")]
 
 
+def test_every_command_stands_under_one_heading() -> None:
+    listed = [name for names in cli.headings.values() for name in names]
+    assert len(listed) == len(set(listed))
+    assert set(cli.commands) <= set(listed)
+    shown = [line.split()[0] for line in cli.get_help(click.Context(cli)).splitlines() if re.match("  [a-z]", line)]
+    assert [name for name in listed if name in cli.commands] == [name for name in shown if name in cli.commands]
+
+
 def test_the_program_alone_prints_its_help(call) -> None:
     result = call()
     assert result.code == 2
@@ -467,7 +477,7 @@ def test_ctrl_c_in_any_command_is_130(call, monkeypatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gas.cli.designs_of", interrupted)
+    monkeypatch.setattr("gas.cli.designs.designs_of", interrupted)
     result = call("cost", "reference.yaml")
     assert result.code == 130
     assert result.err == "gas: interrupted\n"

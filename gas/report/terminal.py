@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import ClassVar
 
 import click
 
@@ -12,17 +14,35 @@ INTERRUPTED = 130  # as the shell has it for SIGINT
 
 
 class Commands(click.Group):
-    """The commands in the order of use, with a near name for a mistyped one."""
+    """The commands under headings, in the order of use, with a near name for a mistyped one."""
+
+    headings: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "Search": ("search", "check", "schema", "profile", "train-bank", "validate-proxies"),
+        "Runs": ("watch", "front", "report", "compare", "merge", "to-optuna"),
+        "Designs": ("zoo", "show", "cost", "estimate", "latency"),
+        "Deployment": ("export", "train"),
+    }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which they stand below."""
-        return list(self.commands)
+        """As the headings have them, and then those under no heading."""
+        order = [name for names in self.headings.values() for name in names if name in self.commands]
+        return [*order, *(name for name in self.commands if name not in order)]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Click's own, a section for each heading."""
+        width = max(len(name) for name in self.commands)
+        for heading, names in self.headings.items():
+            known = [(name, self.commands[name]) for name in names if name in self.commands]
+            limit = formatter.width - 6 - width
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), command.get_short_help_str(limit)) for name, command in known])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
         """Click's own, saying what was probably meant."""
         name = args[0] if args else ""
         if name and not name.startswith("-") and name not in self.commands:
-            text = describe(name, f"one of {', '.join(self.commands)}", known=self.commands)
+            known = self.list_commands(ctx)
+            text = describe(name, f"one of {', '.join(known)}", known=known)
             raise UnknownNameError(f"command: {text}")
         return super().resolve_command(ctx, args)
 

@@ -1,0 +1,7 @@
+"""`python -m gas.cli`: the command line without its script."""
+
+import sys
+
+from gas.cli.entry import main
+
+sys.exit(main())

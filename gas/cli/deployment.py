@@ -1,0 +1,25 @@
+"""Commands that take a design out of the search: written as files, trained."""
+
+from __future__ import annotations
+
+import click
+
+from gas.cli.app import cli
+
+
+@cli.command()
+@click.argument("design", nargs=-1, required=True)
+@click.option("--out", required=True, help="Folder to write to.")
+@click.option("--name", help="Name of the files [default: the design's].")
+@click.option("--overwrite", is_flag=True, help="Replace files of that name.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the initial weights.")
+@click.option("--no-fold", is_flag=True, help="Leave out the form folded for inference.")
+def export(design: tuple[str, ...], out: str, name: str | None, overwrite: bool, seed: int, no_fold: bool) -> None:
+    """Write a DESIGN as a standalone PyTorch file.
+
+    With weights, the design as YAML and a model card; then checks that the file gives the same output without gas. The
+    file builds the form to train and, where something in it folds for inference, loads the folded one to deploy.
+    """
+    from gas.commands import export_command
+
+    export_command(design, out, name=name, overwrite=overwrite, seed=seed, fold=not no_fold)
