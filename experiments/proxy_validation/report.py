@@ -25,7 +25,7 @@ from gas.report.evidence_figures import plot_evidence
 from gas.report.tables import to_csv
 
 HERE = Path(__file__).parent
-FILES = {"small": "truth-small.csv", "medium": "truth-medium.csv", "pit": "pit.csv"}
+FILES = {"small": "truth-small.csv", "medium": "truth-medium.csv", "pit": "pit.csv", "zoo": "zoo.csv"}
 # Truth: the table, its column, and which designs by their macs.
 TRUTHS: dict[str, tuple[str, str, tuple[float, float] | None]] = {
     "small": ("small", "accuracy", None),
@@ -36,8 +36,11 @@ TRUTHS: dict[str, tuple[str, str, tuple[float, float] | None]] = {
     "pit-cifar100-band": ("pit", "c100_base_acc", (0.5e9, 2e9)),
     "pit-flowers": ("pit", "flower_base_acc", None),
     "pit-flowers-band": ("pit", "flower_base_acc", (0.5e9, 2e9)),
+    "zoo": ("zoo", "top1", None),
+    "zoo-above-1g": ("zoo", "top1", (1e9, 1e11)),
 }
-PIT_EDGES = (0.5e9, 2e9)
+# Of macs, where a truth spans several sizes; truths cut out of these are one band.
+EDGES = {"pit": (0.5e9, 2e9), "zoo": (0.3e9, 1e9, 2.5e9)}
 FIELDS = ("truth", "designs", "recommended", "reason")
 
 
@@ -88,7 +91,7 @@ def report(name: str) -> Report:
     _, truth, noise = read_truth(HERE / FILES[space], column)
     if macs is not None:
         truth = truth[truth["macs"].between(*macs)]
-    bands = None if space != "pit" else 1 if macs is not None else PIT_EDGES
+    bands = None if space not in EDGES else 1 if macs is not None else EDGES[space]
     kinds, left_out = sorted_out()
     words = f"{len(truth)} designs of {FILES[space]}, {column} {truth[column].min():.4g} to {truth[column].max():.4g}"
     scores = Scores(HERE / f"scores-{space}.csv")

@@ -54,7 +54,8 @@ def assess(
 
     Args:
         table: A row per design: `macs`, `params`, the truth, a column per score (greater is better; NaN where a design
-            has none), and optionally `seeds`, the number of trainings that the truth is the mean over.
+            has none), and optionally `seeds`, the number of trainings that the truth is the mean over, and `family`,
+            by which the ridge's folds are divided.
         truth: Column of the truth; greater is better, unless its name ends with `loss`.
         proxies: Columns that are scores, or a mapping of these to their kind; None for every numeric column that is
             nothing else. Baselines that need no column of their own are added.
@@ -235,7 +236,8 @@ def _scores(
     if fit:
         name = f"ridge of {len(fit)} scores"
         columns = np.column_stack([_of(scores, part) for part in fit])
-        scores[name], kinds[name] = fitted(columns, study.truth, seed=study.seed), FITTED
+        families = study.table["family"].to_numpy() if "family" in study.table else None
+        scores[name], kinds[name] = fitted(columns, study.truth, families=families, seed=study.seed), FITTED
     kinds |= {name: BASELINE for name in BASELINES if name in scores}
     return scores, kinds
 

@@ -42,7 +42,15 @@ def mean_z(columns: ArrayLike) -> Array:
     return found
 
 
-def fitted(columns: ArrayLike, truth: ArrayLike, *, folds: int = FOLDS, repeats: int = REPEATS, seed: int = 0) -> Array:
+def fitted(
+    columns: ArrayLike,
+    truth: ArrayLike,
+    *,
+    families: ArrayLike | None = None,
+    folds: int = FOLDS,
+    repeats: int = REPEATS,
+    seed: int = 0,
+) -> Array:
     """A ridge regression from scores to the truth, each design scored by fits that saw neither it nor its fold.
 
     The scores are standardised and the strength chosen (leaving out one design at a time) by the designs that are
@@ -52,23 +60,29 @@ def fitted(columns: ArrayLike, truth: ArrayLike, *, folds: int = FOLDS, repeats:
     Args:
         columns: (n, P) scores.
         truth: (n,) what is to be told.
-        folds: Shares that the designs are divided into; at most n.
+        families: (n,) which designs are kin and stay in one fold, since a fit to one of a family has all but seen the
+            others; None where each stands alone.
+        folds: Shares that the designs, or the families, are divided into; at most as many as there are.
         repeats: Divisions that the score is the mean over.
         seed: Of the divisions.
 
     Returns:
         (n,) deviation from the mean that is expected of each design; NaN where a score or the truth is missing, for
-        all where fewer than five designs are left.
+        all where fewer than five designs, or one family, are left.
     """
     columns, truth = np.asarray(columns, dtype=float), np.asarray(truth, dtype=float)
     known = np.flatnonzero(np.isfinite(columns).all(axis=1) & np.isfinite(truth))
     found = np.full(len(columns), np.nan)
     if len(known) < 5 or columns.shape[1] == 0:
         return found
-    rng = np.random.default_rng(seed)
-    total = np.zeros(len(known))
+    kin = np.arange(len(known)) if families is None else np.unique(np.asarray(families)[known], return_inverse=True)[1]
+    count = int(kin.max()) + 1
+    if count < 2:
+        return found
+    rng, total = np.random.default_rng(seed), np.zeros(len(known))
     for _ in range(repeats):
-        for left_out in np.array_split(rng.permutation(len(known)), min(folds, len(known))):
+        for part in np.array_split(rng.permutation(count), min(folds, count)):
+            left_out = np.flatnonzero(np.isin(kin, part))
             rest = np.setdiff1d(np.arange(len(known)), left_out)
             total[left_out] += _ridge(columns[known[rest]], truth[known[rest]], columns[known[left_out]])
     found[known] = total / repeats

@@ -195,12 +195,13 @@ def read_truth(file: Path, column: str = "accuracy") -> tuple[list[Architecture]
 
     Args:
         file: CSV with a row per training: `design` (JSON) and the truth; `id`, `seed`, `macs`, `params` and `seconds`
-            where it has them.
+            where it has them; `family`, where some of the designs are kin.
         column: The truth; rows in which it is empty are left out.
 
     Returns:
         The designs in order of appearance; a frame with `id`, `macs`, `params`, the truth (the mean over seeds), and
-        `seeds` (how many); the noise, None where too few designs were trained more than once.
+        `seeds` (how many), and `family` where the file has one; the noise, None where too few designs were trained more
+        than once.
 
     Raises:
         RunError: The file cannot be read, or lacks a column.
@@ -221,6 +222,7 @@ def summed(
     import pandas as pd
 
     designs: dict[str, Architecture] = {}
+    families: dict[str, str] = {}
     results: dict[str, list[tuple[float, float]]] = {}
     for place, row in enumerate(rows, 2):
         at = f"{where}: row {place}"
@@ -232,6 +234,8 @@ def summed(
         except (DesignError, json.JSONDecodeError) as error:
             raise SettingError(f"{at}: design: got {row['design'][:40]!r}; expected the JSON of a design") from error
         designs.setdefault(design.id, design)
+        if row.get("family"):
+            families.setdefault(design.id, row["family"])
         results.setdefault(design.id, []).append((seed, value))
     lists = {name: [value for _, value in sorted(values)] for name, values in results.items()}
     table = []
@@ -241,4 +245,6 @@ def summed(
         mean = sum(values) / len(values)
         table.append({"id": name, "macs": cost.macs, "params": cost.params, column: mean, "seeds": len(values)})
     frame = pd.DataFrame(table, columns=["id", "macs", "params", column, "seeds"])
+    if families:
+        frame["family"] = [families.get(name, name) for name in frame["id"]]
     return list(designs.values()), frame, noise_of(lists)

@@ -2,6 +2,6 @@
 
 from gas.passes.passes import Passes, Seen, Shared
 from gas.passes.positive import Positive
-from gas.passes.subject import Site, Subject, fresh
+from gas.passes.subject import Site, Subject, calibrate, fresh, unmute
 
-__all__ = ["Passes", "Positive", "Seen", "Shared", "Site", "Subject", "fresh"]
+__all__ = ["Passes", "Positive", "Seen", "Shared", "Site", "Subject", "calibrate", "fresh", "unmute"]

@@ -107,7 +107,14 @@ def neutralise(network: nn.Module, generator: torch.Generator) -> None:
             module.weight.normal_(0.0, module.weight[0].numel() ** -0.5, generator=generator)
             if module.bias is not None:
                 module.bias.zero_()
-        elif isinstance(module, LayerScale):
+    unmute(network)
+
+
+@torch.no_grad()
+def unmute(network: nn.Module) -> None:
+    """Layer scales are 1, so that no branch is quiet because its scale begins near 0; the other weights stay."""
+    for module in network.modules():
+        if isinstance(module, LayerScale):
             module.gamma.fill_(1.0)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gas.architecture import Architecture
 from gas.model import Network, block_modules, build, token_rows
+from gas.passes import calibrate, unmute
 from gas.passes.scatter import components
 from gas.plan import plan
 from gas.proxies.base import Fidelity, Proxy, check_deadline, register
@@ -24,8 +25,8 @@ class PcaCount(Proxy):
     """Principal components that hold 99% of the variance of a block's output, summed over the blocks.
 
     The images are Gaussian noise of the fidelity's resolution and batch size, so `data` is not read; the score is the
-    mean over `fidelity.seeds` initialisations. A block's count is at most the smaller of its width and its tokens
-    times the batch size.
+    mean over `fidelity.seeds` initialisations, with layer scales of 1 and batch norms calibrated on the images. A
+    block's count is at most the smaller of its width and its tokens times the batch size.
 
     Source: W-PCA, arXiv 2504.15983 (ICLR 2025), which counts the components of the MLPs' hidden states. Differs:
     counted on what the blocks give out, so that it means the same for blocks without an MLP; not multiplied by the
@@ -43,8 +44,11 @@ class PcaCount(Proxy):
         for index in range(fidelity.seeds):
             check_deadline(deadline, f"initialisation {index + 1} of {fidelity.seeds}")
             generator = torch.Generator().manual_seed(seed * fidelity.seeds + index)
-            network = build(small, classes=2, seed=seed * fidelity.seeds + index).eval()
-            counts = block_counts(network, small, torch.randn(size, generator=generator))
+            network = build(small, classes=2, seed=seed * fidelity.seeds + index)
+            images = torch.randn(size, generator=generator)
+            unmute(network)
+            calibrate(network, images)
+            counts = block_counts(network, small, images)
             total += sum(counts)
         score = total / fidelity.seeds
         most = sum(placed.after.dim for placed in plan(small).blocks)

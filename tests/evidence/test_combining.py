@@ -68,3 +68,18 @@ def test_a_fit_to_something_tells_it_and_skips_what_is_missing() -> None:
     assert stats.kendalltau(found[known], truth[known]).statistic > 0.9
     assert np.isnan(fitted(columns[:4], truth[:4])).all()
     assert (fitted(np.ones((8, 1)), np.arange(8.0)) == 0).all()
+
+
+def test_a_family_is_never_fitted_by_its_own() -> None:
+    """Scores that name a family and say nothing else: kin in the fit make them look as if they told the truth."""
+    rng = np.random.default_rng(0)
+    families = np.repeat(np.arange(24), 4)
+    columns, truth = rng.normal(size=(24, 16))[families], rng.normal(size=24)[families]
+    alone, apart = (fitted(columns, truth, families=given, repeats=3) for given in (None, families))
+    assert float(tau_b(alone, truth)) > 0.5
+    assert float(tau_b(apart, truth)) < 0.2
+    for left in range(3):
+        other = truth + 100.0 * (families == left)
+        found = [fitted(columns, t, families=families, folds=24, repeats=1)[families == left] for t in (truth, other)]
+        assert np.allclose(*found)
+    assert np.isnan(fitted(columns, truth, families=np.zeros(96))).all()

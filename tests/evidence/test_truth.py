@@ -123,6 +123,14 @@ def test_a_table_of_trainings_may_have_little_more_than_designs(tmp_path: Path) 
     assert noise is None
 
 
+def test_a_table_may_say_which_designs_are_kin(tmp_path: Path) -> None:
+    designs = draw(load_space("tiny.yaml"), 3, 0)
+    quoted = ['"' + design.to_json().replace('"', '""') + '"' for design in designs]
+    rows = [f"{top1},{family},{text}" for top1, family, text in zip((1, 2, 3), ("a", "", "a"), quoted, strict=True)]
+    (tmp_path / "a.csv").write_text("\n".join(["accuracy,family,design", *rows, ""]))
+    assert list(read_truth(tmp_path / "a.csv")[1]["family"]) == ["a", designs[1].id, "a"]
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "problem"),
     [

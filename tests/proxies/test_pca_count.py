@@ -11,6 +11,8 @@ from sklearn.decomposition import PCA
 from gas.model import build
 from gas.proxies import create
 from gas.proxies.pca_count import block_counts, component_count
+from gas.proxies.reduce import reduce
+from gas.space import load
 
 
 def features_with_variances(variances: list[float], rotated: bool) -> torch.Tensor:
@@ -94,3 +96,22 @@ def test_no_data_is_read() -> None:
     proxy = create("pca_count", {"data": "/nowhere/at/all", "fidelity": {"resolution": 32, "seeds": 1}})
     proxy.prepare()
     assert proxy.score(tiny())["pca_count"] > 0
+
+
+def test_layer_scales_and_batch_norms_do_not_mute_a_block() -> None:
+    """The other route: batch norms that normalise by the batch itself, as in training."""
+    design = load("swiftformer_xs")
+    small = reduce(design, resolution=64, width=0.5)
+    network = build(small, classes=2, seed=0)
+    images = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    muted = sum(block_counts(network.eval(), small, images))
+    scales = [p for name, p in network.named_parameters() if name.endswith("gamma")]
+    assert scales
+    with torch.no_grad():
+        for scale in scales:
+            scale.fill_(1.0)
+    expected = sum(block_counts(network.train(), small, images))
+    fidelity = {"resolution": 64, "width": 0.5, "batch": 8, "seeds": 1}
+    found = create("pca_count", {"fidelity": fidelity}).score(design)["pca_count"]
+    assert abs(found - expected) <= 1  # a share of the variance may be met exactly but for rounding
+    assert abs(found - muted) > 5
