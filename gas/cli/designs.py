@@ -28,14 +28,16 @@ def check(space: str, designs: int, seed: int, exact: bool, how: str | None) -> 
 
 @cli.command()
 @click.option("--out", help="File to write; standard output where not given.")
-def schema(out: str | None) -> None:
+@click.option("--markdown", is_flag=True, help="The same for people: every key and pattern, as in docs/language.md.")
+def schema(out: str | None, markdown: bool) -> None:
     """Write the JSON Schema of space files, for editors."""
     import json
 
     from gas.commands import write_text
+    from gas.report.language import reference
     from gas.space.schema import json_schema
 
-    write_text(json.dumps(json_schema(), indent=1), out)
+    write_text(reference(json_schema()) if markdown else json.dumps(json_schema(), indent=1), out)
 
 
 @cli.command()

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import pydantic
 
+from gas.architecture import Spec
 from gas.patterns.base import KINDS, PATTERNS
 from gas.space.document import CHECKED, METRICS, PUBLISHED_KEYS
 from gas.space.tree import option_types_cached
@@ -24,9 +25,24 @@ SIZE = {
     "description": "a size such as 48MiB or 1.5GiB: weights and the peak of one forward pass; with `of`, a multiple",
 }
 INNER_BLOCK = "inner_block"  # a block inside a pattern, which has no depth
+BOUNDED = {
+    "macs": "multiply-adds for one image",
+    "params": "parameters, as it is trained",
+    "memory": "weights and the peak of one forward pass, for the batch of the search",
+    "latency": "milliseconds on the target of the search",
+    "proxy": "the score that stands in for accuracy",
+    "estimate.imagenet_top1": "estimated ImageNet-1k top-1, percent",
+}
 PUBLISHED = {
-    **dict.fromkeys(("params", "macs", "top1", "resolution"), QUANTITY),
-    "distilled": {"type": "boolean"},
+    "params": {"description": "parameters in print", **QUANTITY},
+    "macs": {"description": "multiply-adds in print (papers' FLOPs)", **QUANTITY},
+    "top1": {"description": "ImageNet-1k top-1 in print, percent", **QUANTITY},
+    "resolution": {"description": "side of the images of that figure, pixels", **QUANTITY},
+    "distilled": {"type": "boolean", "description": "whether that training had a teacher"},
+    "source": {"type": "string", "description": "where the figures stand"},
+    "differs": {"type": "string", "description": "why our counts are others, where they are"},
+    "verified": {"type": "string", "description": "which of the figures were read there"},
+    "code": {"type": "string", "description": "the public code"},
     "checked": {"enum": list(CHECKED), "description": "how tests hold the design against its source"},
 }
 
@@ -41,7 +57,12 @@ def json_schema() -> dict[str, Any]:
         "properties": {
             "entry": {"description": "how the stage is entered", **_decided(_slot("entry", optional=True))},
             "dim": {"description": "width of the stage, channels", **_decided(positive)},
-            "blocks": {"type": "array", "minItems": 1, "items": _decided(_slot("block"), forms=("choose",))},
+            "blocks": {
+                "type": "array",
+                "minItems": 1,
+                "description": "groups of equal blocks, in order",
+                "items": _decided(_slot("block"), forms=("choose",)),
+            },
         },
     }
     return {
@@ -51,22 +72,42 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "required": ["input", "stem", "stages", "head"],
         "properties": {
-            "name": {"type": "string"},
-            "about": {"type": "string"},
+            "name": {"type": "string", "description": "what it is called; the file's name where it says nothing"},
+            "about": {"type": "string", "description": "what it is, in a sentence"},
             "input": {
                 "type": "object",
+                "description": "the images",
                 "additionalProperties": False,
                 "required": ["resolution"],
-                "properties": {"resolution": _decided(positive), "channels": _decided(positive)},
+                "properties": {
+                    "resolution": {"description": "side of an image, pixels", **_decided(positive)},
+                    "channels": {"description": "channels of an image", "default": 3, **_decided(positive)},
+                },
             },
-            "stem": _decided(_slot("stem")),
-            "stages": {"type": "array", "minItems": 1, "items": stage},
-            "head": _decided(_slot("head")),
+            "stem": {"description": "what makes the first map or tokens of an image", **_decided(_slot("stem"))},
+            "stages": {
+                "type": "array",
+                "minItems": 1,
+                "description": "parts of one resolution, in order",
+                "items": stage,
+            },
+            "head": {"description": "what makes class scores", **_decided(_slot("head"))},
             "rules": {"type": "array", "items": {"type": "string"}, "description": "comparisons between values"},
-            "objectives": {"type": "array", "minItems": 1, "items": {"anyOf": [_goal("maximise"), _goal("minimise")]}},
-            "constraints": _object({metric: _bounds(SIZE if metric == "memory" else QUANTITY) for metric in METRICS}),
+            "objectives": {
+                "type": "array",
+                "minItems": 1,
+                "description": "what a search wants much or little of; the first one leads",
+                "items": {"anyOf": [_goal("maximise"), _goal("minimise")]},
+            },
+            "constraints": {
+                "description": "bounds on costs, scores and latency",
+                **_object({metric: _bounds(metric) for metric in METRICS}),
+            },
             "compare": {"type": "array", "items": {"type": "string"}, "description": "designs to show a choice beside"},
-            "published": _object({key: PUBLISHED.get(key, {"type": "string"}) for key in PUBLISHED_KEYS}),
+            "published": {
+                "description": "what is in print of a network of the zoo",
+                **_object({key: PUBLISHED[key] for key in PUBLISHED_KEYS}),
+            },
         },
         "$defs": {**{kind: _kind(kind) for kind in KINDS}, INNER_BLOCK: _kind("block", depth=False)},
     }
@@ -102,6 +143,8 @@ def _pattern(name: str, *, depth: bool) -> dict[str, Any]:
             plain = fields["properties"].get(option) or kind_of.adapter.json_schema()
             inner = _decided({k: v for k, v in plain.items() if k not in ("title", "default", "description")})
         described = {"description": description} if (description := _description(info)) else {}
+        if not kind_of.required:
+            described["default"] = _written(info.default)
         properties[option] = {**described, **inner}
     required = ["pattern", *(option for option, kind_of in types.items() if kind_of.required)]
     if depth:
@@ -114,6 +157,13 @@ def _description(info: pydantic.fields.FieldInfo) -> str | None:
     """An option's description, also where it stands inside a union (`Annotated[int, Field(...)] | None`)."""
     inner = (extra for part in get_args(info.annotation) for extra in getattr(part, "__metadata__", ()))
     return info.description or next((d for d in (getattr(extra, "description", None) for extra in inner) if d), None)
+
+
+def _written(default: Any) -> Any:
+    """A default as a file would say it."""
+    if isinstance(default, Spec):
+        return {"pattern": default.pattern, **dict(default.items)} if default.items else default.pattern
+    return list(default) if isinstance(default, tuple) else default
 
 
 def _has_slots(name: str) -> bool:
@@ -136,9 +186,10 @@ def _goal(direction: str) -> dict[str, Any]:
     return _object({direction: {"enum": list(METRICS)}}, required=[direction])
 
 
-def _bounds(number: dict[str, Any]) -> dict[str, Any]:
+def _bounds(metric: str) -> dict[str, Any]:
+    number = SIZE if metric == "memory" else QUANTITY
     of = {"type": "string", "description": "the bounds are multiples of this design's value, measured alike"}
-    return _object({"max": number, "min": number, "of": of})
+    return {"description": BOUNDED[metric], **_object({"max": number, "min": number, "of": of})}
 
 
 def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
