@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ COLUMNS = (
     Column("seconds", "seconds"),
 )
 BANDS_NOTE = "in bands: over pairs of designs of nearly equal macs; partial: with log params and log macs held fixed"
+MORE = " (and the like)"
 REGRET_NOTE = "regret: best truth less that of the score's first pick, or of the best of its first five"
 
 
@@ -117,12 +119,22 @@ def print_report(report: Report) -> None:
     notes = [BANDS_NOTE, f"{REGRET_NOTE}, in units of {report.truth}", *noise_notes(report)]
     notes += [f"{name}: left out, because {why}" for name, why in report.left_out.items()]
     for name, reasons in report.missing.items():
-        for reason, count in reasons.items():
+        for reason, count in alike(reasons).items():
             notes.append(f"{name}: no score of {count} design{'s' * (count > 1)}: {reason}")
     rows = printed(report.summary)
     shown = [c for c in COLUMNS if any(row.get(c.key) not in (None, "") for row in rows)]
     title = f"Scores against {report.truth}, {len(report.table)} designs"
     show(rows, shown, title=title, notes=notes)
+
+
+def alike(reasons: Mapping[str, int]) -> dict[str, int]:
+    """Reasons that differ in their numbers alone, as one: the first of them, and how many designs they are of."""
+    found: dict[str, tuple[str, int]] = {}
+    for reason, count in reasons.items():
+        kind = re.sub(r"\d+(\.\d+)?", "0", reason)
+        first, before = found.get(kind, (reason, 0))
+        found[kind] = (first if not before else f"{first.removesuffix(MORE)}{MORE}", before + count)
+    return dict(found.values())
 
 
 def noise_notes(report: Report) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gas.evidence import Noise, Report, assess, recommend
-from gas.report.evidence import _Watch, facts, noise_notes, print_report, printed
+from gas.report.evidence import _Watch, alike, facts, noise_notes, print_report, printed
 from gas.report.evidence_figures import plot_evidence
 
 
@@ -49,6 +49,8 @@ def test_the_page_says_what_was_trained_what_is_recommended_and_what_is_missing(
     assert said[1].startswith("recommended: good: Kendall 0.")
     assert "rare: no score of 28 designs: too large" in said
     assert "rare: no score of 1 design: ValueError: why" in said
+    given = {"params: got 0.39M; expected 1M": 1, "params: got 0.5M; expected 1M": 2, "nothing": 1}
+    assert alike(given) == {"params: got 0.39M; expected 1M (and the like)": 3, "nothing": 1}
     assert "blend: left out, because so" in said
     assert any(line.startswith("noise of the truth: not known") for line in said)
 
