@@ -1,17 +1,23 @@
 """Names for the things that a YAML file or a command may call for: one table per role, filled by decoration.
 
 A table is filled by importing the modules of one package, each of which registers what it defines under the
-module's own name. So adding a pattern, generator, proxy or target is adding one file.
+module's own name. So adding a pattern, generator, proxy or target is adding one file: to the package, or to a folder of
+one's own that the environment variable GAS_PLUGINS names. There `patterns/NAME.py` joins gas.patterns, and so on.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Generic, TypeVar
 
-from gas.errors import unknown
+from gas.errors import SettingError, describe, unknown
+
+PLUGINS = "GAS_PLUGINS"
+"""Environment variable: folders, divided as those of PATH are."""
 
 T = TypeVar("T")
 
@@ -65,5 +71,40 @@ class Registry(Generic[T]):
             return
         self._filled = True
         package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self._package}.{module.name}")
+        own = {module.name for module in pkgutil.iter_modules(package.__path__)}
+        for name in sorted(own):
+            importlib.import_module(f"{self._package}.{name}")
+        try:
+            for folder in plugins():
+                self._join(folder / self._package.rpartition(".")[2], package.__path__, own)
+        except SettingError:
+            self._filled = False  # so that the next look-up says it again
+            raise
+
+    def _join(self, folder: Path, path: list[str], own: set[str]) -> None:
+        """Makes the modules of a folder modules of the package."""
+        if not folder.is_dir():
+            return
+        path.append(str(folder))
+        for module in pkgutil.iter_modules([str(folder)]):
+            file = folder / f"{module.name}.py"
+            if module.name in own:
+                raise SettingError(f"{PLUGINS}: got {file}; expected another name, because gas has a {module.name}")
+            try:
+                importlib.import_module(f"{self._package}.{module.name}")
+            except Exception as error:
+                said = " ".join(str(error).split())
+                raise SettingError(f"{PLUGINS}: {file} cannot be imported: {type(error).__name__}: {said}") from error
+
+
+def plugins() -> list[Path]:
+    """The folders that GAS_PLUGINS names.
+
+    Raises:
+        SettingError: One of them is none.
+    """
+    folders = [Path(word) for word in os.environ.get(PLUGINS, "").split(os.pathsep) if word]
+    for folder in folders:
+        if not folder.is_dir():
+            raise SettingError(f"{PLUGINS}: {describe(str(folder), 'a folder')}")
+    return folders

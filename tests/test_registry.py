@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from gas.errors import UnknownNameError
+from gas.errors import SettingError, UnknownNameError
 from gas.registry import Registry
 
 
@@ -65,3 +66,39 @@ def test_the_decorator_hands_back_what_it_was_given() -> None:
         pass
 
     assert registry.get("thing") is Thing
+
+
+def test_files_of_a_folder_of_ones_own_join_the_package(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder / package).mkdir(parents=True)
+    (tmp_path / "c").mkdir()  # holds nothing for this package
+    for file, name in (("a", "crane"), ("b", "stork")):
+        text = f"from {package} import ANIMALS\n@ANIMALS.register('{name}')\ndef {name}():\n    return '{name}'\n"
+        (tmp_path / file / package / f"{name}.py").write_text(text)
+    monkeypatch.setenv("GAS_PLUGINS", os.pathsep.join(str(tmp_path / folder) for folder in ("a", "b", "c")))
+    registry = animals(package)
+    assert list(registry) == ["crane", "heron", "horse", "stork"]
+    assert registry.get("stork").__module__ == f"{package}.stork"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "problem"),
+    [
+        ("horse.py", "", "horse.py; expected another name, because gas has a horse"),
+        ("crane.py", "import nothing_of_that_name", "crane.py cannot be imported: ModuleNotFoundError: No module"),
+        ("crane.py", "def", "crane.py cannot be imported: SyntaxError"),
+        (None, "", "expected a folder"),
+    ],
+)
+def test_what_is_wrong_with_such_a_folder_is_told(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str | None, text: str, problem: str
+) -> None:
+    monkeypatch.setenv("GAS_PLUGINS", str(tmp_path / "own"))
+    if file:
+        (tmp_path / "own" / package).mkdir(parents=True)
+        (tmp_path / "own" / package / file).write_text(text)
+    for _ in range(2):
+        with pytest.raises(SettingError, match=f"^GAS_PLUGINS: .*{problem}"):
+            animals(package).names()
