@@ -14,10 +14,12 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from gas.architecture import Architecture
 from gas.evidence import Report, Scores, put_together, read_truth, sorted_out
+from gas.evidence.assessing import TRAINED
 from gas.parts import fitted_to
 from gas.proxies import PROXIES
 from gas.report.evidence import print_report
@@ -41,6 +43,8 @@ TRUTHS: dict[str, tuple[str, str, tuple[float, float] | None]] = {
 }
 # Of macs, where a truth spans several sizes; truths cut out of these are one band.
 EDGES = {"pit": (0.5e9, 2e9), "zoo": (0.3e9, 1e9, 2.5e9)}
+# Scores of trained.py -> what they are called in the tables.
+QUARTER = {"quarter": "a quarter of the training", "quarter_loss": "a quarter of the training, by loss"}
 FIELDS = ("truth", "designs", "recommended", "reason")
 
 
@@ -93,6 +97,9 @@ def report(name: str) -> Report:
         truth = truth[truth["macs"].between(*macs)]
     bands = None if space not in EDGES else 1 if macs is not None else EDGES[space]
     kinds, left_out = sorted_out()
+    trained = trained_scores(space)
+    if trained is not None:
+        truth, kinds = truth.merge(trained, on="id", how="left"), kinds | dict.fromkeys(trained.columns[1:], TRAINED)
     words = f"{len(truth)} designs of {FILES[space]}, {column} {truth[column].min():.4g} to {truth[column].max():.4g}"
     scores = Scores(HERE / f"scores-{space}.csv")
     made = put_together(truth, noise, scores, kinds, column=column, bands=bands, trained=words, left_out=left_out)
@@ -101,6 +108,17 @@ def report(name: str) -> Report:
     print(f"\n{name}")
     print_report(made)
     return made
+
+
+def trained_scores(space: str) -> pd.DataFrame | None:
+    """What trained.py found for every design, a column per score; None where it has not been that far."""
+    path = HERE / f"trained-{space}.csv"
+    if not path.exists():
+        return None
+    rows = pd.read_csv(path)
+    found = rows[rows["score"].isin(QUARTER)].pivot_table(index="id", columns="score", values="value")
+    found["quarter_loss"] *= -1  # greater is better
+    return found.rename(columns=QUARTER)[list(QUARTER.values())].reset_index()
 
 
 def _exists(name: str, what: str) -> bool:

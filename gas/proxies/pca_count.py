@@ -12,7 +12,7 @@ from gas.architecture import Architecture
 from gas.model import Network, block_modules, build, token_rows
 from gas.passes import calibrate, unmute
 from gas.passes.scatter import components
-from gas.plan import plan
+from gas.plan import plan, smallest_side
 from gas.proxies.base import Fidelity, Proxy, check_deadline, register
 from gas.proxies.reduce import reduce
 
@@ -24,7 +24,8 @@ SHARE = 0.99
 class PcaCount(Proxy):
     """Principal components that hold 99% of the variance of a block's output, summed over the blocks.
 
-    The images are Gaussian noise of the fidelity's resolution and batch size, so `data` is not read; the score is the
+    The images are Gaussian noise of the fidelity's resolution (or the next larger one at which the design exists, in
+    steps of 8 pixels) and batch size, so `data` is not read; the score is the
     mean over `fidelity.seeds` initialisations, with layer scales of 1 and batch norms calibrated on the images. A
     block's count is at most the smaller of its width and its tokens times the batch size.
 
@@ -38,7 +39,8 @@ class PcaCount(Proxy):
     def score(self, architecture: Architecture, *, seed: int = 0, deadline: float | None = None) -> dict[str, float]:
         """`pca_count`, and `pca_count_share`: the score as a share of the sum of the blocks' widths."""
         fidelity = self.fidelity
-        small = reduce(architecture, resolution=fidelity.resolution, width=fidelity.width)
+        side = smallest_side(architecture, fidelity.resolution, 1)  # windows do not divide every grid
+        small = reduce(architecture, resolution=side, width=fidelity.width)
         size = (fidelity.batch, small.channels, small.resolution, small.resolution)
         total = 0
         for index in range(fidelity.seeds):

@@ -8,6 +8,7 @@ import torch
 from proxies.designs import hierarchical, tiny
 from sklearn.decomposition import PCA
 
+from gas.errors import DesignError
 from gas.model import build
 from gas.proxies import create
 from gas.proxies.pca_count import block_counts, component_count
@@ -115,3 +116,11 @@ def test_layer_scales_and_batch_norms_do_not_mute_a_block() -> None:
     found = create("pca_count", {"fidelity": fidelity}).score(design)["pca_count"]
     assert abs(found - expected) <= 1  # a share of the variance may be met exactly but for rounding
     assert abs(found - muted) > 5
+
+
+def test_windows_that_do_not_divide_a_small_grid_are_counted_on_a_larger_one() -> None:
+    fidelity = {"resolution": 64, "batch": 2, "width": 0.25, "seeds": 1}
+    with pytest.raises(DesignError, match="window"):
+        reduce(load("fastervit_0"), resolution=64)
+    metrics = create("pca_count", {"fidelity": fidelity}).score(load("fastervit_0"))
+    assert 0 < metrics["pca_count_share"] <= 1
