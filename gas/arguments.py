@@ -41,6 +41,8 @@ def settings_of(given: Mapping[str, Any], *, resume: bool) -> dict[str, Any]:
         settings["seconds"] = None if time_limit == "none" else seconds_of(time_limit or DEFAULT_TIME)
     if limit is not None:
         settings["limit_s"] = seconds_of(limit, "limit")
+    if settings.get("mlflow") == "none":
+        settings["mlflow"] = ""
     if "workers" in settings:
         settings["workers"] = _workers(settings["workers"])
     if not resume:

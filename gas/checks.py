@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gas.disk import write_whole
 from gas.errors import RunError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE = "checks.json"
 
@@ -45,6 +49,14 @@ class Checks:
             return cls()
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise RunError(f"{file}: damaged: {error}") from error
+
+    def beside(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a frame with the metrics, NaN where a design was not looked at."""
+        names = dict.fromkeys(metric for metrics in self.scores.values() for metric in metrics)
+        told = {n: [self.scores.get(id, {}).get(n, math.nan) for id in rows["id"]] for n in names if n not in rows}
+        found = rows.assign(**told)
+        found.attrs = rows.attrs
+        return found
 
     def write(self, folder: Path) -> None:
         """Into a run's folder."""

@@ -16,8 +16,9 @@ from gas.errors import GasError, SettingError, describe
 from gas.evaluation import Objective
 from gas.report.agreement import latency_notes, plot_latency
 from gas.report.designs import compare_columns, compare_rows
+from gas.report.fronts import front_columns
 from gas.report.progress import SearchProgress
-from gas.report.tables import Column, show, to_csv, to_json
+from gas.report.tables import show, to_csv, to_json
 from gas.run import RULES, Run, open_run
 from gas.settings import ESTIMATE
 
@@ -79,27 +80,6 @@ def draw_front(run: Run, path: str | Path) -> Path:
         chosen=run.row(chosen),
         title=f"{run.space.name}: {len(frame[frame['status'] == 'ok'])} designs, {len(front)} on the front",
     )
-
-
-def front_columns(run: Run, rows: pd.DataFrame) -> list[Column]:
-    """The columns of a front worth printing: what was searched for, costs, measurements."""
-    wanted = ["id", "number", "status", "reason", *(o.metric for o in run.objectives)]
-    wanted += [*(run.utility.metrics if run.utility else ()), *(c.metric for c in run.requirements)]
-    if ESTIMATE in wanted:
-        wanted += [f"{ESTIMATE}_low", f"{ESTIMATE}_high"]
-    wanted += [run.checks.proxy] * bool(run.checks.proxy)
-    wanted += ["macs", "params"]
-    wanted += ["memory_mib", "latency_ms_predicted", "latency_ms", "latency_ratio", "verified", "origin"]
-    if "verified" in rows:  # a front: every row is ok
-        wanted = [name for name in wanted if name not in ("status", "reason")]
-    return [Column.of(name) for name in dict.fromkeys(wanted) if name in rows]
-
-
-def front_notes(rows: Any, batch: int) -> list[str]:
-    """What stands below a front: which designs were not verified, and what memory is."""
-    unsure = "verified" in rows and len(rows) and not rows["verified"].all()
-    hints = ["not verified: latency not measured yet, or no bound on it could be checked"] if unsure else []
-    return hints + [f"memory: weights and the peak of one forward pass of {batch}"] * ("memory_mib" in rows)
 
 
 def show_zoo(part: str, *, sort: str, how: str, csv: str | None) -> None:
@@ -199,16 +179,25 @@ def profile_command(
 
 
 def export_command(
-    words: Sequence[str], out: str, *, name: str | None, overwrite: bool, seed: int, fold: bool = True
+    words: Sequence[str],
+    out: str,
+    *,
+    name: str | None,
+    overwrite: bool,
+    seed: int,
+    fold: bool = True,
+    formats: Sequence[str] = (),
 ) -> None:
     """`gas export`: writes one design and says what was written, and why that design."""
-    from gas.exports import export_design
+    from gas.exports import export_design, other_words
     from gas.run import export
     from gas.space import load
 
     options: dict[str, Any] = {"overwrite": overwrite, "seed": seed, "fold": fold} | ({"name": name} if name else {})
+    options |= {"formats": formats}
     first, *rest = words
     command = f"gas export {shlex.join(words)} --out {shlex.quote(out)}" + " --no-fold" * (not fold)
+    command += "".join(f" --{part}" for part in formats)
     if Path(first).is_dir():
         if len(rest) != 1:
             raise SettingError(f"{first}: got {len(rest)} ids behind a run; expected one, such as {first} best")
@@ -226,6 +215,8 @@ def export_command(
     print(f"checked in a fresh process without gas: outputs differ by {result.difference:g} at most; {kind}")
     if result.folded_difference is not None:
         print(f"folded for inference by its function load: outputs differ by {result.folded_difference:.2g} relative")
+    for line in other_words(result):
+        print(line)
 
 
 def _watcher(bar: SearchProgress | None) -> Any:
@@ -252,6 +243,7 @@ def _print_result(run: Run, ended: str, seconds: float) -> None:
     states = ", ".join(f"{count} {status}" for status, count in frame["status"].value_counts().items())
     why = {"budget": "the budget is spent", "time": "the time is up", "exhausted": "there is nothing left to propose"}
     print(f"{run.space.name}: {len(frame)} candidates ({states}) in {seconds:.0f} s; {why[ended]}")
+    print(f"led by {run.settings.proxy}: {run.record['proxy'].get('why', 'as asked for')}")
     quoted = shlex.quote(str(run.path))
     if front.empty:
         why_none = "".join(f"; {text}" for text in _unmet(run, frame))

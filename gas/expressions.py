@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 MAX_LENGTH = 500  # so nothing nests deeper than Python can follow
 
-_COMPARE = {
+COMPARE = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -31,6 +31,23 @@ class ExpressionError(ValueError):
 
 
 @dataclass(frozen=True)
+class Logic:
+    """What comparisons and what joins them come to.
+
+    Args:
+        compares: Comparison of two values by its operator.
+        every: What `and` makes of the values of its parts, and a chain of comparisons of its links.
+        some: What `or` does.
+        negate: What `not` does.
+    """
+
+    compares: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = field(default_factory=lambda: COMPARE)
+    every: Callable[[Iterable[Any]], Any] = all
+    some: Callable[[Iterable[Any]], Any] = any
+    negate: Callable[[Any], Any] = operator.not_
+
+
+@dataclass(frozen=True)
 class Language:
     """What may be written, beside numbers, names, brackets and signs.
 
@@ -40,6 +57,7 @@ class Language:
         functions: Functions by name.
         decides: Whether comparisons, `and`, `or`, `not`, text and lists may be written too.
         number: What a number that stands in the text becomes.
+        logic: What decisions come to, where it `decides`.
     """
 
     words: str
@@ -47,6 +65,7 @@ class Language:
     functions: Mapping[str, Callable[..., Any]]
     decides: bool = False
     number: Callable[[Any], Any] = lambda value: value
+    logic: Logic = Logic()
 
 
 @dataclass(frozen=True)
@@ -134,26 +153,30 @@ class _Reader:
 
     def _decision(self, node: ast.AST) -> Callable[[Mapping[str, Any]], Any] | None:
         """Comparisons, what joins them, and lists; None for anything else."""
+        logic = self.language.logic
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             inner = self.compile(node.operand)
-            return lambda values: not inner(values)
+            return lambda values: logic.negate(inner(values))
         if isinstance(node, ast.BoolOp):
-            parts, every = [self.compile(v) for v in node.values], all if isinstance(node.op, ast.And) else any
-            return lambda values: every(part(values) for part in parts)
+            parts, join = [self.compile(v) for v in node.values], logic.some
+            if isinstance(node.op, ast.And):
+                join = logic.every
+            return lambda values: join(part(values) for part in parts)
         if isinstance(node, ast.List | ast.Tuple):
             parts = [self.compile(v) for v in node.elts]
             return lambda values: [part(values) for part in parts]
         return self._comparison(node) if isinstance(node, ast.Compare) else None
 
-    def _comparison(self, node: ast.Compare) -> Callable[[Mapping[str, Any]], bool]:
-        operators = [_COMPARE.get(type(op)) for op in node.ops]
+    def _comparison(self, node: ast.Compare) -> Callable[[Mapping[str, Any]], Any]:
+        logic = self.language.logic
+        operators = [logic.compares.get(type(op)) for op in node.ops]
         if None in operators:
             raise ExpressionError(f"{ast.unparse(node)!r}: this comparison is not allowed")
         parts = [self.compile(v) for v in (node.left, *node.comparators)]
 
-        def work_out(values: Mapping[str, Any]) -> bool:
+        def work_out(values: Mapping[str, Any]) -> Any:
             got = [part(values) for part in parts]
-            return all(compare(a, b) for compare, a, b in zip(operators, got[:-1], got[1:], strict=True))
+            return logic.every(compare(a, b) for compare, a, b in zip(operators, got[:-1], got[1:], strict=True))
 
         return work_out
 

@@ -17,10 +17,11 @@ from gas.evaluation import Candidate
 from gas.evaluators import Evaluator, Work
 from gas.proxies import Proxy
 from gas.run import Run
+from gas.settings import AUTO
 
-AUTO = "auto"
-CHECKS = {"imagenet_top1_estimate": "short_training"}
-"""Proxy that leads a search -> the one that looks at its finalists, where nobody says otherwise."""
+CHECKS = {"imagenet_top1_estimate": "pca_count"}
+"""Proxy that leads a search -> the one that looks at its finalists, where nobody says otherwise: of those that know
+nothing of what the lead knows, the one that ranked best where the lead can (experiments/proxy_validation)."""
 
 
 def check_of(asked: str, proxy: str) -> str:

@@ -86,6 +86,11 @@ class Goals:
         return dict(metrics) if self.utility is None else self.utility.beside(metrics)
 
 
+def reads_accuracy(utility: str) -> bool:
+    """Whether a utility is of the accuracy that a proxy measures."""
+    return bool(_ACCURATE.search(utility))
+
+
 def words(settings: Settings) -> dict[str, str]:
     """What a utility may name -> what it is recorded as: first the words of a space, then the recorded names.
 
@@ -93,7 +98,7 @@ def words(settings: Settings) -> dict[str, str]:
         SettingError: The utility reads an accuracy, which the proxy does not measure.
     """
     proxy = PROXIES.get(settings.proxy)
-    if not proxy.accuracy and _ACCURATE.search(settings.utility):
+    if not proxy.accuracy and reads_accuracy(settings.utility):
         those = ", ".join(name for name in PROXIES if PROXIES.get(name).accuracy)
         expected = f"a proxy that measures one ({those}), or a utility without"
         raise SettingError(

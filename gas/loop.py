@@ -64,6 +64,8 @@ class Loop:
         ladder: Says who is trained further, where the proxy has rungs.
         states: Where trainings under way are kept; None keeps none, so that what is cut off begins anew.
         rungs: JSON of the fidelity of each rung below the last.
+        told: Called with each evaluation that counts, replayed or new, and with how many there are, the best value of
+            the first objective and the hypervolume by then; before a new one is on the disk.
     """
 
     generator: Generator
@@ -81,6 +83,7 @@ class Loop:
     ladder: Ladder = field(default_factory=lambda: Ladder(1, 2))
     states: States | None = None
     rungs: tuple[str, ...] = ()
+    told: Callable[[Evaluation, int, float, float], None] | None = None
     progress: Progress = field(init=False)
 
     def __post_init__(self) -> None:
@@ -331,6 +334,8 @@ class Loop:
         if evaluation.ok:
             self._front.add(tuple(objective.loss(evaluation.metrics) for objective in self.objectives))
             state.best = self._front.best
+        if self.told is not None:
+            self.told(evaluation, state.done, state.best, self._front.hypervolume)
 
     def _typical_seconds(self) -> float:
         return statistics.median(self._seconds) if self._seconds else 0.0

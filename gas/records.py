@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from gas.errors import RunError
+from gas.evaluation import Constraint
 
 
 class Log:
@@ -60,6 +61,11 @@ def take_lock(out: Path) -> IO[str]:
             raise RunError(f"{out}: another search is writing to this run") from error
         raise RunError(f"{out}: cannot be written to: {error.strerror}") from error
     return held
+
+
+def plain_bound(bound: Constraint) -> dict[str, str]:
+    """A bound as run.json has it; infinity as text, because JSON has none."""
+    return {"metric": bound.metric, "low": str(bound.low), "high": str(bound.high)}
 
 
 def versions() -> dict[str, str]:

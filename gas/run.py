@@ -8,15 +8,14 @@ log.txt           what happened when, for people
 front.csv         the front at the end, for people; `Run.front()` is the truth
 profile.json      what latency was predicted from, where that was a profile
 checks.json       what a second proxy says of the designs of the front
+choices.json      the choices that were made and kept, with their reasons
 prototypes.json   the designs that the search started from, where there were any
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,23 +23,24 @@ from typing import TYPE_CHECKING, Any
 from gas.architecture import Architecture
 from gas.archive import Archive
 from gas.checks import Checks
-from gas.errors import GasError, RunError, describe, nearest
+from gas.choosing import CHOSEN, RULES, Choice, Columns, Condition, keep_choice, last_choice, pick
+from gas.choosing import FILE as CHOICES
+from gas.choosing.fronts import by_knees, by_weights, objectives_of, ordered
+from gas.disk import damage, read_mapping
+from gas.errors import RunError, describe, nearest
 from gas.evaluation import Constraint, Objective
-from gas.settings import ESTIMATE, Settings
+from gas.settings import ESTIMATE, LATENCY, MEMORY, Settings
 from gas.space import SearchSpace, load, space_from_text
+from gas.space.document import said
 from gas.utility import Utility
 from gas.verify import unrefuted_front
 
 if TYPE_CHECKING:
     import pandas as pd
+    from plotly.graph_objects import Figure
 
 FORMAT = 1
 PROTOTYPES = "prototypes.json"
-RULES = {
-    "best": "the highest {metric} on the front among designs that meet every constraint as measured",
-    "checked": "the highest {check} among designs of the front that meet every constraint as measured",
-    "knee": "the knee of the front: the least sum of objectives, each scaled to the front's range",
-}
 
 
 class Run:
@@ -58,10 +58,10 @@ class Run:
         if not self.path.is_dir():
             raise RunError(f"{path}: got no such directory; expected the directory of a run")
         file = self.path / "run.json"
-        self.record = _read_json(file)
+        self.record = read_mapping(file)
         if self.record.get("format") != FORMAT:
             raise RunError(f"{file}: {describe(self.record.get('format'), f'format {FORMAT}')}")
-        with _damage(file):
+        with damage(file):
             _ = [self.record[key] for key in ("space", "against", "proxy", "versions")]
             _ = [self.record["proxy"][key] for key in ("name", "data", "fidelity", "seed")]
             _ = self.settings, self.objectives, self.utility, self.bounds, self.measured_constraints
@@ -130,8 +130,8 @@ class Run:
     def references(self) -> dict[str, tuple[Architecture, dict[str, Any]]]:
         """Name -> (design, its metrics) of the designs that the space speaks of."""
         file = self.path / "references.json"
-        listed = _read_json(file)
-        with _damage(file):
+        listed = read_mapping(file)
+        with damage(file):
             return {n: (Architecture.from_dict(r["design"], n), r["metrics"]) for n, r in listed.items()}
 
     @property
@@ -140,71 +140,151 @@ class Run:
         if not self.settings.prototypes:
             return {}
         file = self.path / PROTOTYPES
-        listed = _read_json(file)
-        with _damage(file):
+        listed = read_mapping(file)
+        with damage(file):
             return {name: Architecture.from_dict(design, name) for name, design in listed.items()}
 
-    def frame(self) -> pd.DataFrame:
-        """Every evaluation: see `Archive.frame`."""
+    def frame(self, *, where: str = "", sort: str = "", ascending: bool | None = None) -> pd.DataFrame:
+        """Every evaluation: see `Archive.frame`; those asked for, in the order asked for, as in `front`."""
         with Archive.open(self.path, readonly=True) as archive:
-            return archive.frame()
+            rows = archive.frame()
+        rows = Condition(where, self.columns(rows)).kept(rows, "candidates") if where and len(rows) else rows
+        return ordered(rows, self.columns(rows), sort, ascending) if sort else rows
 
-    def front(self, objectives: Sequence[Objective] | Mapping[str, str] | None = None) -> pd.DataFrame:
+    def front(
+        self,
+        objectives: Sequence[Objective] | Mapping[str, str] | None = None,
+        *,
+        where: str = "",
+        sort: str = "",
+        ascending: bool | None = None,
+        weights: Mapping[str, float] | None = None,
+        knees: int | None = None,
+    ) -> pd.DataFrame:
         """The Pareto front among designs that no measurement refutes, best in the first objective first.
 
         Args:
             objectives: Those of the search where None; else Objectives, or metric -> "max" or "min".
+            where: Condition on the designs that it shall be the front of, such as "latency_ms < 10 and params < 12M".
+            sort: Column to order by, the better end first.
+            ascending: Least first, or greatest first; None for the better end.
+            weights: Weight by metric: ordered by `weighted_sum`; see `gas.choosing.fronts.by_weights`.
+            knees: So many knees alone, by `marginal_utility`; see `gas.choosing.fronts.by_knees`.
 
         Returns:
             Rows of `frame`, with a column `verified`: True where every constraint holds as measured; and with the
             metrics of `checks`, NaN where a design was not looked at.
+
+        Raises:
+            SettingError: The condition cannot be read, or something names what is no column.
+            RunError: The condition leaves no design; says how many each part of it leaves.
         """
-        wanted = self.objectives if objectives is None else _objectives(objectives)
+        wanted = self.objectives if objectives is None else objectives_of(objectives)
+
+        def among(rows: pd.DataFrame) -> pd.DataFrame:
+            rows = self.checks.beside(rows)
+            return Condition(where, self.columns(rows)).kept(rows) if where and len(rows) else rows
+
         with Archive.open(self.path, readonly=True) as archive:
-            front = unrefuted_front(archive, wanted, self.measured_constraints)
-        scores = self.checks.scores
-        for name in dict.fromkeys(metric for metrics in scores.values() for metric in metrics):
-            if name not in front:
-                front[name] = [scores.get(id, {}).get(name, math.nan) for id in front["id"]]
-        return front
+            front = unrefuted_front(archive, wanted, self.measured_constraints, among)
+        if front.empty:
+            return front
+        front = by_knees(front, self.columns(front), wanted, knees) if knees is not None else front
+        front = by_weights(front, self.columns(front), weights) if weights else front
+        return ordered(front, self.columns(front), sort, ascending) if sort else front
+
+    def columns(self, frame: pd.DataFrame) -> Columns:
+        """The columns of a frame of this run, by what people call them."""
+        words = {"proxy": self.settings.proxy, "latency": LATENCY, "memory": MEMORY, said(ESTIMATE): ESTIMATE}
+        return Columns(frame, words, self.objectives)
+
+    def plot_front(self, x: str | None = None, y: str | None = None, color: str | None = None) -> Figure:
+        """The front among everything evaluated, as an interactive plotly figure for a notebook.
+
+        Args:
+            x: Metric across; the second objective where None (macs where there is one objective).
+            y: Metric upward; the first objective where None.
+            color: Metric by which the front is coloured; None for one colour.
+
+        Raises:
+            SettingError: One of them is no numeric column of `frame`; says the nearest.
+        """
+        from gas.plots import front_figure
+
+        front, frame = self.front(), self.frame()
+        bounds = (*self.bounds, *self.measured_constraints)
+        chosen = self.preferred()[0].id if len(front) else ""
+        look = {"references": self.marks(frame), "constraints": bounds, "chosen": chosen}
+        return front_figure(frame, front, self.objectives, x=x, y=y, color=color, **look)
+
+    def marks(self, frame: pd.DataFrame) -> list[dict[str, Any]]:
+        """The named designs beside the search: `name`, `key` (content id), and their metrics as far as they are known.
+
+        Those that the space speaks of, with the latency measured beside the front, and those that it started from.
+
+        Args:
+            frame: Evaluations, which say what the latter came to.
+        """
+        found, latencies = [], self.measured_latencies()
+        for name, (design, metrics) in self.references.items():
+            row = {"name": name, "key": design.id, **metrics}
+            row |= {"latency_ms": latencies[design.id]} if design.id in latencies else {}
+            if name == self.record["against"]:
+                row |= {"latency_ratio": 1.0} if design.id in latencies else {}
+                row |= {"latency_ms_predicted": self.reference_ms} if self.reference_ms is not None else {}
+            found.append(row)
+        for name, design in self.prototypes.items():
+            rows = frame[(frame["id"] == design.id) & (frame["status"] == "ok")]
+            if len(rows):
+                found.append({**rows.iloc[0].dropna().to_dict(), "name": name, "key": design.id})
+        return found
 
     @property
     def checks(self) -> Checks:
         """What a second proxy says of the designs of the front; see `gas.checks`."""
         return Checks.read(self.path)
 
-    def choice(self, rule: str = "best") -> tuple[Architecture, str]:
-        """The design that a rule picks, and why in words.
+    def choice(
+        self, rule: str = "best", *, where: str = "", weights: Mapping[str, float] | None = None
+    ) -> tuple[Architecture, str]:
+        """The design that a rule picks, and why in words, with the numbers that decided.
 
         Args:
-            rule: `best` (highest first objective among the verified front; the whole front where nothing is
-                verified yet), `checked` (highest by the proxy that looked at the front) or `knee`.
+            rule: `best`, `checked`, `knee` or `weights`; or `chosen`, which is what was kept last. See
+                `gas.choosing.rules`.
+            where: Condition on the designs to choose from, as for `front`.
+            weights: Weight by metric, for the rule `weights`.
         """
-        from gas.pareto import knee
+        if rule == CHOSEN:
+            made = last_choice(self.path)
+            return self.architecture(made.id), made.reason
+        picked, id, _ = self._picked(rule, where, weights)
+        return self.architecture(id), picked
 
-        if rule not in RULES:
-            raise RunError(f"{self.path}: {describe(rule, 'one of ' + ', '.join(RULES), known=RULES)}")
-        front = self.front()
+    def preferred(self) -> tuple[Architecture, str]:
+        """The choice that was kept last, with its reason; where none was kept, what `best` means."""
+        return self.choice(CHOSEN if (self.path / CHOICES).exists() else "best")
+
+    def choose(self, rule: str = "best", *, where: str = "", weights: Mapping[str, float] | None = None) -> Choice:
+        """Makes a choice as `choice` does, and keeps it with its reason in the run: it is then what `chosen` means."""
+        reason, id, number = self._picked(rule, where, weights)
+        return keep_choice(self.path, Choice(rule, id, number, reason, where, dict(weights or {})))
+
+    def _picked(self, rule: str, where: str, weights: Mapping[str, float] | None) -> tuple[str, str, int]:
+        """Reason, content id and candidate's number."""
+        front, check = self.front(where=where), self.checks.proxy
         if front.empty:
             raise RunError(f"{self.path}: got no design that is ok; expected at least one to choose from")
-        verified = front[front["verified"]]
-        rows = verified if len(verified) else front
-        checks = self.checks
-        if rule == "checked":
-            if not set(rows["id"]) & set(checks.scores):
-                expected = f"a front that a second proxy has looked at: gas search --resume {self.path} --check PROXY"
-                raise RunError(f"{self.path}: got none that is checked; expected {expected}")
-            rows = rows.sort_values(checks.proxy, ascending=False)
-        losses = [[o.loss(row) for o in self.objectives] for row in rows.to_dict("records")]
-        at = knee(losses) if rule == "knee" else 0
-        row = rows.iloc[at]
-        reason = RULES[rule].format(metric=self.objectives[0].metric, check=checks.proxy)
-        if not len(verified):
-            reason += " (nothing on the front is measured yet, so predictions decide)"
-        return self.architecture(row["id"]), f"{row['id']} (candidate {row['number']}): {reason}"
+        if rule == "checked" and (check not in front or front[check].isna().all()):
+            expected = f"a front that a second proxy has looked at: gas search --resume {self.path} --check PROXY"
+            raise RunError(f"{self.path}: got none that is checked; expected {expected}")
+        found = pick(rule, front, self.objectives, self.columns(front), check=check, weights=weights)
+        row = front.iloc[found.row]
+        among = f"; of {len(front)} on the front where {' '.join(where.split())}" if where else ""
+        return f"{found.reason}{among}", str(row["id"]), int(row["number"])
 
     def architecture(self, which: str | int) -> Architecture:
-        """A design by content id, candidate number, `best`, `checked` or `knee`; RunError where there is none."""
+        """A design by content id, candidate number, or the name of a rule (`best`, `chosen`); RunError where none."""
         if which in RULES:
             return self.choice(str(which))[0]
         try:
@@ -299,40 +379,6 @@ def export(
         return export_design(chosen, out, **{"name": name, "facts": facts, **options})
     chosen = design if isinstance(design, Architecture) else load(design)
     return export_design(chosen, out, **options)
-
-
-def _objectives(given: Sequence[Objective] | Mapping[str, str]) -> tuple[Objective, ...]:
-    if not isinstance(given, Mapping):
-        return tuple(given)
-    if not given:
-        raise RunError("objectives: got none; expected at least one")
-    for direction in given.values():
-        if direction not in ("max", "min"):
-            raise RunError(f"objectives: {describe(direction, 'max or min', known=('max', 'min'))}")
-    return tuple(Objective(metric, direction == "max") for metric, direction in given.items())
-
-
-@contextlib.contextmanager
-def _damage(file: Path) -> Iterator[None]:
-    """Whatever a file lacks or has in the wrong form is an error that names the file."""
-    try:
-        yield
-    except KeyError as error:
-        raise RunError(f"{file}: damaged: it lacks {error}") from error
-    except (GasError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{file}: damaged: {error}") from error
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunError(f"{file.parent}: got no {file.name}; expected the directory of a run") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{file}: damaged: {error}") from error
-    if not isinstance(data, dict):
-        raise RunError(f"{file}: damaged: got {type(data).__name__}; expected a mapping")
-    return data
 
 
 def _constraints(listed: Sequence[Mapping[str, str]]) -> tuple[Constraint, ...]:

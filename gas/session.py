@@ -27,20 +27,24 @@ from gas.evaluators import create as create_evaluator
 from gas.finalists import check_front
 from gas.goals import Goals
 from gas.ladder import Ladder
+from gas.leading import led
 from gas.loop import Loop, Progress, fidelity_json, reference_point
+from gas.merging import check_resumable, same_space
 from gas.parts import bounds_of, check_budget, checker_of, fidelity_of, generator_of, profile_of, rungs_of, scored_of
 from gas.pricing import PREDICTED, Pricing
 from gas.prototypes import find_prototypes, outside
 from gas.proxies import create as create_proxy
-from gas.records import Log, check_free, take_lock, versions
+from gas.records import Log, check_free, plain_bound, take_lock, versions
 from gas.run import FORMAT, PROTOTYPES, Run
 from gas.settings import LATENCY, Settings
 from gas.space import SearchSpace, load, load_space
+from gas.trackers import Trackers, trackers_of
 from gas.verify import Measuring, measure_front, score_references
 
 PROFILE = "profile.json"
 # These may differ when a run is resumed.
 CHANGEABLE = {"budget", "check", "seconds", "workers", "worker_threads", "address", "limit_s", "memory_mib", "retries"}
+CHANGEABLE |= {"tensorboard", "mlflow"}
 # What is there before run.json is.
 BEGINNING = ("lock", "space.yaml", "references.json", PROTOTYPES, PROFILE, "run.json.new", FILE)
 
@@ -71,6 +75,7 @@ class Session:
         self.log = Log(out / "log.txt")
         self.began = time.monotonic()
         self.watch = watch or (lambda progress: None)
+        self.trackers = Trackers((), self.log)
         self.evaluator: Evaluator | None = None
         self._make_evaluator = evaluator or self._named_evaluator
         self.archive: Archive | None = None
@@ -101,11 +106,13 @@ class Session:
         self._check()
         States(self.out).close()  # where the search was cut off after its last evaluation, the folder is still there
         self._write_front()
+        self.trackers.finish(self.out, self.ended)
         state = self.loop.progress
         self.log(f"ended ({self.ended}): {state.done} evaluations, {state.failed} failed, {state.proposed} candidates")
 
     def close(self) -> None:
         """Lets go of everything; may be called again."""
+        self.trackers.close()
         if self.evaluator is not None:
             self.evaluator.close()
         if self.archive is not None:
@@ -139,7 +146,11 @@ class Session:
             self.space = load_space(space) if isinstance(space, str | Path) else space
             if self.space is None:
                 raise SettingError("space: got none; expected a search space, such as turbovit.yaml")
+            self.settings, self.why = led(self.settings, self.space)
+        trackers = trackers_of(tensorboard=self.settings.tensorboard, mlflow=self.settings.mlflow)
         self._prepare()
+        self.trackers = Trackers(trackers, self.log)
+        self.watch = self.trackers.watched(self.watch)
         if not there or self._wants_workers():
             self._note("starting workers")
             self.evaluator = self._make_evaluator(self.work)
@@ -147,6 +158,7 @@ class Session:
             self._begin()
         self._assemble()
         self.cut_off = self.loop.replay() if there else []
+        self.trackers.begin(self.out, Run(self.out).record)
         done = f", {self.loop.progress.done} evaluations done" if there else ""
         self.log(f"{'resumed' if there else 'began'}: {self.space.name}, {self.settings.model_dump_json()}{done}")
         for name, broken in ({} if there else outside(self.prototypes, self.pricing)).items():
@@ -161,6 +173,7 @@ class Session:
     def _reopen(self, space: SearchSpace | str | Path | None, settings: Mapping[str, Any]) -> None:
         """Settings and space of the run that is there; what was given must agree with them."""
         run = Run(self.out)
+        check_resumable(run)
         recorded = run.settings.model_dump()
         given = Settings.of(**{**recorded, **settings}).model_dump()
         for name, value in given.items():
@@ -175,7 +188,7 @@ class Session:
         self._recorded_bounds = run.bounds
         if space is not None:
             other = load_space(space) if isinstance(space, str | Path) else space
-            if _said(other) != _said(self.space):
+            if not same_space(other, self.space):
                 raise SettingError(f"space: got {other.name}, which is not the space of {self.out}; leave --space out")
 
     def _prepare(self) -> None:
@@ -231,12 +244,12 @@ class Session:
             "space": self.space.name,
             "space_file": self.space.document.file,
             "settings": self.settings.model_dump(mode="json"),
-            "proxy": {"name": self.proxy.name, **self.proxy.settings()},
+            "proxy": {"name": self.proxy.name, "why": self.why, **self.proxy.settings()},
             "scored": [{"name": name, **settings} for name, settings in self.scored],
             "objectives": [{"metric": o.metric, "maximise": o.maximise} for o in self.goals.objectives],
             "utility": None if self.goals.utility is None else dataclasses.asdict(self.goals.utility),
-            "bounds": [_plain(c) for c in self.bounds],
-            "measured": [_plain(c) for c in self.goals.measured],
+            "bounds": [plain_bound(c) for c in self.bounds],
+            "measured": [plain_bound(c) for c in self.goals.measured],
             "against": self._against(),
             "latency_interval": self.pricing.interval,
             "reference_ms": self.pricing.reference_ms,
@@ -274,6 +287,7 @@ class Session:
             self.ladder,
             States(self.out),
             tuple(fidelity_json(at_rung(self.proxy.settings(), changes)) for changes in self.rungs[:-1]),
+            self.trackers.note,
         )
 
     @property
@@ -381,13 +395,3 @@ def search(
     with Session(space, Path(out), resume=resume, settings=settings, watch=watch) as session:
         session.run()
     return Run(out)
-
-
-def _plain(constraint: Constraint) -> dict[str, str]:
-    """As run.json has it; infinity as text, because JSON has none."""
-    return {"metric": constraint.metric, "low": str(constraint.low), "high": str(constraint.high)}
-
-
-def _said(space: SearchSpace) -> tuple:
-    """What of a space's file bears on a search."""
-    return space.document.tree, space.document.objectives, space.document.constraints

@@ -18,6 +18,7 @@ PROXY, LATENCY, MEMORY = "proxy", "latency_ms", "memory_mib"
 """Metrics of which a space speaks, beside macs and params."""
 ESTIMATE = "imagenet_top1_estimate"
 """A further one, which the proxy of this name gives."""
+AUTO = "auto"
 _DURATION = re.compile(r"(\d+\.?\d*)\s*(s|m|h|d)?")
 _SECONDS = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -28,7 +29,8 @@ class Settings(pydantic.BaseModel):
     Args:
         generator: Registered name of the generator.
         generator_options: Its own options.
-        proxy: Registered name of the proxy that the objective `proxy` stands for.
+        proxy: Registered name of the proxy that the objective `proxy` stands for; `auto`: see `gas.leading`, which puts
+            its name here.
         check: Registered name of the proxy that looks at the designs of the front once the search is over; `none`;
             `auto`: the one that goes with the search's proxy (`gas.finalists.CHECKS`), if any.
         data: Data source of the proxy, or the path of an image folder; None for the proxy's own.
@@ -43,7 +45,8 @@ class Settings(pydantic.BaseModel):
         worker_gpus: GPUs of each, or its share of one.
         retries: Further attempts at a candidate whose worker died.
         address: Address of a running Ray cluster; empty for none.
-        budget: Evaluations in all (infeasible and duplicate candidates do not count).
+        budget: Evaluations in all (infeasible and duplicate candidates do not count); `auto`: as many as suit the proxy
+            (see `gas.leading`).
         seconds: Wall time of the whole search, final measurements included; None for no limit.
         seed: Seed of the generator, the data and the weights.
         target: Latency target.
@@ -58,14 +61,16 @@ class Settings(pydantic.BaseModel):
         utility: What to make large in place of the space's objectives: an expression over metrics (see gas.utility);
             empty for those objectives.
         prototypes: Designs to start from: names of the zoo, files, or RUN:ID.
+        tensorboard: Write event files for TensorBoard into the run's folder.
+        mlflow: Tracking address of MLflow, which is told of the search too; empty for none.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
 
     generator: str = "inquisitor"
     generator_options: dict[str, Any] = {}
-    proxy: str = "blend"
-    check: str = "auto"
+    proxy: str = AUTO
+    check: str = AUTO
     data: str | None = None
     fidelity: dict[str, Any] = {}
     bank: str = ""
@@ -76,7 +81,7 @@ class Settings(pydantic.BaseModel):
     worker_gpus: Annotated[float, Field(ge=0)] = 0.0
     retries: Annotated[int, Field(ge=0)] = 1
     address: str = ""
-    budget: Count = 40
+    budget: Count | Literal["auto"] = AUTO
     seconds: Seconds | None = None
     seed: int = 0
     target: str = "cpu_eager"
@@ -89,6 +94,8 @@ class Settings(pydantic.BaseModel):
     compare: tuple[str, ...] = ()
     utility: str = ""
     prototypes: tuple[str, ...] = ()
+    tensorboard: bool = False
+    mlflow: str = ""
 
     @classmethod
     def of(cls, **values: Any) -> Settings:

@@ -117,11 +117,15 @@ def standing(archive: Archive, objectives: tuple[Objective, ...], constraints: t
 
 
 def unrefuted_front(
-    archive: Archive, objectives: tuple[Objective, ...], constraints: tuple[Constraint, ...]
+    archive: Archive,
+    objectives: tuple[Objective, ...],
+    constraints: tuple[Constraint, ...],
+    among: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows,
 ) -> pd.DataFrame:
     """The front among designs that no measurement has shown to break a constraint, with a column `verified`.
 
     Not measured is not refuted; `verified` is True where every constraint's metric is known and within its bounds.
+    `among` gives back those of the rows that the front shall be of.
     """
     rows = archive.frame()
     rows = rows[rows["status"] == str(Status.OK)]
@@ -130,7 +134,9 @@ def unrefuted_front(
         values = rows[constraint.metric] if constraint.metric in rows else rows["seconds"] * math.nan
         held = ((values >= constraint.low) & (values <= constraint.high)).fillna(False).astype(bool)
         rows, verified = rows[held | values.isna()], verified[held | values.isna()] & held
-    front = front_of(rows.assign(verified=verified), objectives, ())
+    told = rows.assign(verified=verified)
+    told.attrs = rows.attrs
+    front = front_of(among(told), objectives, ())
     front.attrs = rows.attrs
     return front
 

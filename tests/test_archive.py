@@ -321,6 +321,19 @@ def test_the_frame_has_typed_columns(archive: Archive) -> None:
     assert frame.attrs["units"] == {name: UNITS[name] for name in ("macs", "params", "seconds")}
 
 
+def test_choices_that_no_plain_type_holds_are_text(archive: Archive) -> None:
+    archive.ask(candidate(0, sizes=(3, 5), mixed="x", switched=True))
+    archive.ask(candidate(1, sizes=(7,), mixed=3, switched=2))
+    for number in (0, 1):
+        archive.tell(evaluation(candidate(number), score=0.5))
+    frame = archive.frame()
+    assert frame["sizes"].tolist() == ["[3, 5]", "[7]"]
+    assert frame["mixed"].tolist() == ["x", "3"]
+    assert frame["switched"].tolist() == ["true", "2"]
+    assert [name for name in frame if frame[name].dtype == object] == []
+    assert frame.attrs["decisions"] == ["mixed", "sizes", "switched"]
+
+
 def test_an_empty_frame_has_its_columns_and_types(archive: Archive) -> None:
     frame = archive.frame()
     assert len(frame) == 0

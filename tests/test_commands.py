@@ -109,7 +109,8 @@ def test_a_search_in_which_everything_fails_says_so(tmp_path: Path, monkeypatch,
     assert last == f"gas: {tmp_path}/a b: no design was evaluated with success; see: gas front '{tmp_path}/a b' --all"
     assert main(["front", str(tmp_path / "a b"), "--all"]) == 0
     assert capsys.readouterr().out.count("ValueError: loss is nan") == 2
-    assert main(["front", str(tmp_path / "a b")]) == 0
+    assert main(["front", str(tmp_path / "a b")]) == 2
+    assert "got no front yet: 2 candidates (2 failed); expected a design that is ok; see gas" in capsys.readouterr().err
     assert main(["show", str(tmp_path / "a b"), "best"]) == 2
     assert "got no design that is ok" in capsys.readouterr().err
 

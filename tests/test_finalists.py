@@ -110,7 +110,7 @@ def test_nothing_new_is_begun_once_the_time_is_up(run: Run) -> None:
 
 
 def test_what_goes_with_which_proxy() -> None:
-    assert check_of("auto", "imagenet_top1_estimate") == "short_training"
+    assert check_of("auto", "imagenet_top1_estimate") == "pca_count"
     assert check_of("auto", "quick") == check_of("none", "imagenet_top1_estimate") == check_of("quick", "quick") == ""
     assert check_of("second", "quick") == "second"
 

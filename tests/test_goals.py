@@ -34,8 +34,10 @@ def test_with_a_utility_it_is_the_only_objective_and_says_what_must_be_known() -
     assert not goals.latency
     assert goals.with_utility({"pca_count": 5.0, "memory_mib": 3.0})["utility"] == 2.0
     assert goals.with_utility({"pca_count": 5.0}) == {"pca_count": 5.0}
-    assert Goals.of(space(), Settings.of(utility="1 / latency_ms_predicted")).latency
-    assert Goals.of(space(), Settings.of(utility="netscore")).objectives == (Objective("netscore", maximise=True),)
+    assert Goals.of(space(), Settings.of(proxy="blend", utility="1 / latency_ms_predicted")).latency
+    assert Goals.of(space(), Settings.of(proxy="blend", utility="netscore")).objectives == (
+        Objective("netscore", maximise=True),
+    )
 
 
 def test_bounds_that_only_an_evaluation_decides() -> None:
@@ -44,9 +46,11 @@ def test_bounds_that_only_an_evaluation_decides() -> None:
     assert goals.requirements == (Constraint("pca_count", 0.5, 2.0),)
     assert goals.measured == (*goals.requirements, Constraint("latency_ratio", high=2.0))
     assert goals.latency
-    assert Goals.of(space("latency: {max: 9ms}"), Settings()).measured == (Constraint("latency_ms", high=9.0),)
+    assert Goals.of(space("latency: {max: 9ms}"), Settings.of(proxy="blend")).measured == (
+        Constraint("latency_ms", high=9.0),
+    )
     with pytest.raises(SettingError, match=r"^constraints.proxy.of: got 'hiera_tiny'; expected a bound on the score"):
-        Goals.of(space("proxy: {min: 1, of: hiera_tiny}"), Settings())
+        Goals.of(space("proxy: {min: 1, of: hiera_tiny}"), Settings.of(proxy="blend"))
 
 
 @pytest.mark.parametrize(

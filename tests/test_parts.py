@@ -20,13 +20,13 @@ def space() -> SearchSpace:
 
 
 def test_the_fidelity_is_cut_to_the_size_of_the_designs_unless_asked_for(space: SearchSpace) -> None:
-    assert fidelity_of(Settings(), space) == {"resolution": 32, "width": 0.5}
-    assert fidelity_of(Settings.of(fidelity={"width": 0.75, "steps": 3}), space) == {
+    assert fidelity_of(Settings.of(proxy="blend"), space) == {"resolution": 32, "width": 0.5}
+    assert fidelity_of(Settings.of(proxy="blend", fidelity={"width": 0.75, "steps": 3}), space) == {
         "resolution": 32,
         "width": 0.75,
         "steps": 3,
     }
-    assert fidelity_of(Settings.of(fidelity={"steps": 3}), load_space("turbovit.yaml")) == {"steps": 3}
+    assert fidelity_of(Settings.of(proxy="blend", fidelity={"steps": 3}), load_space("turbovit.yaml")) == {"steps": 3}
 
 
 def test_nothing_is_predicted_where_latency_does_not_matter(space: SearchSpace) -> None:

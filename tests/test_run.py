@@ -93,7 +93,7 @@ def test_best_and_knee_by_their_definitions(run: Run) -> None:
     assert knee.id == front["id"][sums.index(min(sums))]
     assert "the knee of the front" in why
     assert knee.id != best.id
-    with pytest.raises(RunError, match="got 'bset'; expected one of best, checked, knee; did you mean 'best'"):
+    with pytest.raises(SettingError, match=r"got 'bset'; expected one of best, checked, knee, .*; did you mean 'best'"):
         run.choice("bset")
 
 
@@ -191,3 +191,43 @@ def test_the_chosen_design_is_exported_with_what_the_run_knows(run: Run, tmp_pat
     with pytest.raises(SettingError, match="already exists"):
         gas.export(str(run.path), tmp_path / "out")
     assert result.difference <= 1e-6
+
+
+def test_the_front_among_the_designs_asked_for(run: Run) -> None:
+    frame = run.frame()
+    bound = int(frame["macs"].astype(int).median())
+    asked = f"macs < {bound} and stages[0].dim in (16, 24)"
+    some = frame[(frame["macs"] < bound) & frame["stages[0].dim"].isin([16, 24])]
+    assert list(run.front(where=asked)["id"]) == brute_front(some, "quick", "macs")
+    best = tuple(run.front()["id"])
+    rest = run.front(where=f"id not in {best}")  # what only these dominate
+    assert list(rest["id"]) == brute_front(frame[~frame["id"].isin(best)], "quick", "macs")
+    by_params = run.front(where=asked, sort="params", ascending=False)
+    assert by_params["params"].is_monotonic_decreasing
+    known = run.frame(where="not proxy > 100", sort="macs")
+    assert set(known["id"]) == set(frame.loc[frame["quick"].notna(), "id"])
+    assert known["macs"].is_monotonic_increasing
+    assert len(run.frame(where="status == 'failed'")) == (frame["status"] == "failed").sum()
+    assert run.front(weights={"proxy": 1, "macs": 1})["id"][0] == run.choice("knee")[0].id
+    assert len(run.front(knees=2)) == 2
+    with pytest.raises(
+        RunError, match=rf"where: got 'macs < 3', which leaves none of {(frame['status'] == 'ok').sum()}"
+    ):
+        run.choice("best", where="macs < 3")
+
+
+def test_a_choice_is_kept_with_its_reason(run: Run) -> None:
+    with pytest.raises(RunError, match="got no choice yet"):
+        run.architecture("chosen")
+    made = run.choose("weights", where="macs < 15M", weights={"quick": 1, "macs": 2})
+    design, reason = run.choice("chosen")
+    assert (design.id, reason) == (made.id, made.reason)
+    assert design == run.architecture("chosen") == run.choice("weights", where="macs<15M", weights=made.weights)[0]
+    assert made.reason.startswith(f"{made.id} (candidate {made.number}): the least sum of weight x metric")
+    assert made.reason.endswith("on the front where macs < 15M")
+    assert run.choose("best").id == run.architecture("chosen").id == run.architecture("best").id
+
+
+def test_no_column_is_an_object(run: Run) -> None:
+    for rows in (run.frame(), run.front(), run.front(knees=1), run.front(weights={"macs": 1})):
+        assert [name for name in rows if rows[name].dtype == object] == []

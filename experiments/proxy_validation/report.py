@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,9 @@ def report(name: str) -> Report:
         truth = truth[truth["macs"].between(*macs)]
     bands = None if space not in EDGES else 1 if macs is not None else EDGES[space]
     kinds, left_out = sorted_out()
-    trained = trained_scores(space)
-    if trained is not None:
-        truth, kinds = truth.merge(trained, on="id", how="left"), kinds | dict.fromkeys(trained.columns[1:], TRAINED)
+    for more in (trained_scores(space), parts_of_blend(space)):
+        if more is not None:
+            truth, kinds = truth.merge(more, on="id", how="left"), kinds | dict.fromkeys(more.columns[1:], TRAINED)
     words = f"{len(truth)} designs of {FILES[space]}, {column} {truth[column].min():.4g} to {truth[column].max():.4g}"
     scores = Scores(HERE / f"scores-{space}.csv")
     made = put_together(truth, noise, scores, kinds, column=column, bands=bands, trained=words, left_out=left_out)
@@ -119,6 +120,21 @@ def trained_scores(space: str) -> pd.DataFrame | None:
     found = rows[rows["score"].isin(QUARTER)].pivot_table(index="id", columns="score", values="value")
     found["quarter_loss"] *= -1  # greater is better
     return found.rename(columns=QUARTER)[list(QUARTER.values())].reset_index()
+
+
+def parts_of_blend(space: str) -> pd.DataFrame | None:
+    """The short training that is part of `blend`, which is the proxy `short_training` to the last digit."""
+    rows = pd.read_csv(HERE / f"scores-{space}.csv")
+    rows = rows[(rows["proxy"] == "blend") & rows["score"].notna()]
+    if rows.empty:
+        return None
+    metrics = [json.loads(text) for text in rows["metrics"]]
+    columns = {
+        "id": list(rows["id"]),
+        "short_training": [told["blend_accuracy"] for told in metrics],
+        "short_training, by loss": [-told["blend_loss"] for told in metrics],
+    }
+    return pd.DataFrame(columns)
 
 
 def _exists(name: str, what: str) -> bool:

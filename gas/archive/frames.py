@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ def frame_of(told: Sequence[Told], measured: Sequence[tuple], latency: Setting |
     taken.update(metrics)
     decisions = decisions.rename(columns={name: f"decisions.{name}" for name in decisions if name in taken})
     table = pd.concat([records[[*BEFORE]], metrics, decisions, records[[*AFTER]]], axis=1)
+    table.attrs["decisions"] = list(decisions)
     table.attrs["units"] = {name: unit for name in table if (unit := _unit(name))}
     if setting:
         table.attrs["latency"] = dict(zip(("target", "batch", "threads"), setting, strict=True))
@@ -126,11 +128,13 @@ def _decisions(told: Sequence[Told]) -> pd.DataFrame:
     for path in paths:
         values = [decisions.get(path) for decisions in made]
         kinds = {type(value) for value in values if value is not None}
-        dtype = "object"
+        dtype = "str"
         if len(kinds) == 1:
-            dtype = {int: "Int64", float: "float64", bool: "boolean", str: "str"}.get(kinds.pop(), "object")
+            dtype = {int: "Int64", float: "float64", bool: "boolean"}.get(*kinds, "str")
         elif kinds == {int, float}:
             dtype = "float64"
+        if dtype == "str":  # lists, and choices between a word and a number, as the space's file writes them
+            values = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
         columns[path] = pd.Series(values, dtype=dtype)
     return pd.DataFrame(columns, index=range(len(told)))
 

@@ -21,7 +21,7 @@ def cli() -> None:
     """Generative architecture search for fast vision transformers.
 
     A DESIGN is a zoo name (hiera_tiny), a YAML file, or RUN ID: a run's directory and a content id, a candidate's
-    number, `best`, `checked` or `knee`. Macs are multiply-adds, which papers call FLOPs.
+    number, `best`, `checked`, `knee` or `chosen`. Macs are multiply-adds, which papers call FLOPs.
     """
 
 
@@ -59,3 +59,14 @@ def positive(name: str, text: str) -> int:
     if not text.strip().isdigit() or int(text) < 1:
         raise SettingError(f"{name}: {describe(text, 'a whole number from 1')}")
     return int(text)
+
+
+def shares(name: str, text: str) -> list[float]:
+    """The percentages that a text on the command line lists: `90,99`."""
+    found = []
+    for part in text.split(","):
+        try:
+            found.append(float(part.strip().removesuffix("%")))
+        except ValueError as error:
+            raise SettingError(f"{name}: {describe(part, 'percentages such as 90,99')}") from error
+    return found

@@ -14,7 +14,21 @@ from gas.cli.app import cli
 @click.option("--overwrite", is_flag=True, help="Replace files of that name.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the initial weights.")
 @click.option("--no-fold", is_flag=True, help="Leave out the form folded for inference.")
-def export(design: tuple[str, ...], out: str, name: str | None, overwrite: bool, seed: int, no_fold: bool) -> None:
+@click.option("--timm", "formats", flag_value="timm", multiple=True, help="A file that makes timm know the design.")
+@click.option("--onnx", "formats", flag_value="onnx", multiple=True, help="ONNX, for batches of any size.")
+@click.option("--int8", "formats", flag_value="int8", multiple=True, help="ONNX with linear layers in 8 bits, timed.")
+@click.option("--pt2", "formats", flag_value="pt2", multiple=True, help="torch.export, for batches of any size.")
+@click.option("--all", "formats", flag_value="all", multiple=True, help="All of these.")
+@click.option("--format", "formats", multiple=True, metavar="NAME", help="One of these by its name.")
+def export(
+    design: tuple[str, ...],
+    out: str,
+    name: str | None,
+    overwrite: bool,
+    seed: int,
+    no_fold: bool,
+    formats: tuple[str, ...],
+) -> None:
     """Write a DESIGN as a standalone PyTorch file.
 
     With weights, the design as YAML and a model card; then checks that the file gives the same output without gas. The
@@ -22,4 +36,4 @@ def export(design: tuple[str, ...], out: str, name: str | None, overwrite: bool,
     """
     from gas.commands import export_command
 
-    export_command(design, out, name=name, overwrite=overwrite, seed=seed, fold=not no_fold)
+    export_command(design, out, name=name, overwrite=overwrite, seed=seed, fold=not no_fold, formats=formats)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from gas.cli import deployment, designs, runs, searching  # noqa: F401  that the commands are there
+from gas.cli import deployment, designs, reporting, runs, searching, training  # noqa: F401  that the commands are there
 from gas.cli.app import cli
 from gas.errors import GasError
 from gas.report.terminal import INTERRUPTED, complain, usage

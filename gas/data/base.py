@@ -33,6 +33,8 @@ class ImageData:
         val_labels: (M,) int64.
         skipped: Images that could not be read and are not among them.
         unreadable: The first few of those, for people.
+        mean: What was subtracted from each channel of pixels between 0 and 1; empty where not known.
+        deviation: What each channel was then divided by.
     """
 
     name: str
@@ -43,6 +45,8 @@ class ImageData:
     val_labels: Tensor
     skipped: int = 0
     unreadable: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
 
     @property
     def resolution(self) -> int:
@@ -143,6 +147,8 @@ def image_data(
         torch.as_tensor(np.asarray(train[1]), dtype=torch.int64),
         (_floats(val[0]) - mean) / deviation,
         torch.as_tensor(np.asarray(val[1]), dtype=torch.int64),
+        mean=tuple(mean.flatten().tolist()),
+        deviation=tuple(deviation.flatten().tolist()),
     )
 
 

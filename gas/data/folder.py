@@ -41,19 +41,8 @@ def load_folder(
         DataError: The folder is missing, holds fewer than two classes, or too few of its images can be read: fewer than
             two of a class, or less than half.
     """
-    if not path.is_dir():
-        problem = "is not a folder" if path.exists() else "does not exist"
-        raise DataError(f"data: {path} {problem}; expected a folder of images: {_LAYOUTS}")
-    inner = path / "train" if (path / "train").is_dir() else path
-    names = _classes(inner)[:classes]
-    train, held = _files(inner, names), None
-    if inner != path:
-        held = _validation_files(path, names)
     limit, val_limit = images or IMAGES, validation or VALIDATION
-    if held is None:
-        labels = np.array([label for _, label in train])
-        rest, out = split(labels, min(val_limit, max(len(train) // 5, len(names))), seed)
-        train, held = [train[i] for i in rest], [train[i] for i in out]
+    names, train, held = find_images(path, validation=val_limit, classes=classes, seed=seed)
     train, held = _drawn(train, limit, seed), _drawn(held, val_limit, seed + 1)
     read, failed = _kept(train + held, resolution)
     whole = np.array([not reason for reason in failed])
@@ -64,6 +53,32 @@ def load_folder(
     data = image_data(str(path), len(names), *((read[part], labels[part]) for part in parts))
     lost = [str(file.relative_to(path)) for (file, _), reason in zip(train + held, failed, strict=True) if reason]
     return replace(data, skipped=len(lost), unreadable=tuple(lost[:_NAMED]))
+
+
+def find_images(
+    path: Path, *, validation: int | None = None, classes: int | None = None, seed: int = 0
+) -> tuple[list[str], Files, Files]:
+    """What `path` holds: names of the classes, files to train on, files to validate on, each with its label.
+
+    Without a `val` folder, a fifth of every class (at most `validation` in all) is held out, by seed.
+
+    Raises:
+        DataError: The folder is missing, or holds fewer than two classes, or too few images.
+    """
+    if not path.is_dir():
+        problem = "is not a folder" if path.exists() else "does not exist"
+        raise DataError(f"data: {path} {problem}; expected a folder of images: {_LAYOUTS}")
+    inner = path / "train" if (path / "train").is_dir() else path
+    names = _classes(inner)[:classes]
+    train, held = _files(inner, names), None
+    if inner != path:
+        held = _validation_files(path, names)
+    if held is not None:
+        return names, train, held
+    labels = np.array([label for _, label in train])
+    share = max(len(train) // 5, len(names))
+    rest, out = split(labels, share if validation is None else min(validation, share), seed)
+    return names, [train[i] for i in rest], [train[i] for i in out]
 
 
 def _classes(folder: Path) -> list[str]:

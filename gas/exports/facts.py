@@ -21,7 +21,9 @@ def fact_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(heading, words) for every fact, in the order above; SettingError for a latency without its target."""
     lines = [("Origin", str(facts["origin"]))] if facts.get("origin") else []
     fidelity = f", fidelity {facts['fidelity']}" if facts.get("fidelity") else ""
-    lines += [("Proxy", f"{name} {value:.6g} (a proxy{fidelity})") for name, value in facts.get("proxies", {}).items()]
+    scores = dict(facts.get("proxies", {}))
+    lines += _estimates(scores)
+    lines += [("Proxy", f"{name} {value:.6g} (a proxy{fidelity})") for name, value in scores.items()]
     latencies = facts.get("latency") or []
     lines += [("Latency", _latency(one)) for one in ([latencies] if isinstance(latencies, Mapping) else latencies)]
     lines += [("Made by", str(facts["command"]))] if facts.get("command") else []
@@ -42,6 +44,15 @@ def human(value: float) -> str:
 def folded_words(folded: Any) -> str:
     """What a design costs once it is folded (a Cost), in words."""
     return f"{folded.params:,} params, {folded.macs:,} macs: norms and branches folded into layers, for inference"
+
+
+def _estimates(scores: dict[str, float]) -> list[tuple[str, str]]:
+    """Takes estimates with their intervals (NAME, NAME_low, NAME_high) out of the scores, and puts them into words."""
+    found = []
+    for name in [key for key in scores if {f"{key}_low", f"{key}_high"} <= scores.keys()]:
+        value, low, high = (scores.pop(name + end) for end in ("", "_low", "_high"))
+        found.append(("Estimate", f"{name} {value:.4g} (an estimate, 90% interval {low:.4g} to {high:.4g})"))
+    return found
 
 
 def _latency(one: Mapping[str, Any]) -> str:

@@ -23,6 +23,8 @@ from gas.errors import ExportError, SettingError
 from gas.exports.definitions import Definitions
 from gas.exports.expression import WIDTH, Verbatim, class_name, classes, node
 from gas.exports.facts import fact_lines, folded_words, human
+from gas.exports.sides import sides_text, standing, with_side
+from gas.exports.variants import FeatureMaps, check_arguments
 from gas.exports.weights import load_weights
 from gas.model import fuse, initialise, network_part, set_drop_path, with_classes
 from gas.patterns.base import Cost, Part
@@ -35,20 +37,36 @@ LEGEND = (
     "tokens that a pruning has left."
 )
 FOLDING = ("folded", "first", "last")  # what classes have for `fuse` alone: see gas.patterns.folding
-FACTORY = '''def {name}(num_classes: int = {classes}, drop_path: float = 0.0) -> Network:
+SIDES = "SIDES = {sides}  # of the image, pixels, for which `{name}` can be built"
+FACTORY = '''def {name}(
+    num_classes: int = {classes},
+    drop_path: float = 0.0,
+    img_size: int = {side},
+    features_only: bool = False,
+    out_indices: Sequence[int] = {stages},
+) -> Network:
     """{title}
 
     Args:
         num_classes: Number of classes; 0 for pooled features in place of class scores.
         drop_path: Stochastic depth in training: rises linearly from 0 at the first block to this rate at the last.
+        img_size: Side of the image, pixels: one of SIDES.
+        features_only: Whether the model gives a list of maps (B, C, H, W) in place of class scores.
+        out_indices: The stages whose maps these are, counted from 0; `feature_info` of the model goes with them.
     """
+    check_arguments(num_classes, img_size, SIDES)
     model = {body}
     initialise(model)
     if num_classes == 0:
 {away}
     set_drop_path(model, drop_path)
-    return model'''
-LOADER = '''def load(weights: str | os.PathLike, num_classes: int = {classes}, folded: bool = True) -> nn.Module:
+    return FeatureMaps(model, out_indices) if features_only else model'''
+LOADER = '''def load(
+    weights: str | os.PathLike,
+    num_classes: int = {classes},
+    folded: bool = True,
+    img_size: int = {side},
+) -> nn.Module:
     """The network with weights from a file, in evaluation mode.
 
     Args:
@@ -56,8 +74,9 @@ LOADER = '''def load(weights: str | os.PathLike, num_classes: int = {classes}, f
         num_classes: Number of classes in the file.
         folded: Whether norms and branches are folded into the layers beside them, as it is deployed: the outputs stay
             the same but for rounding. False for the network as it was trained.
+        img_size: Side of the image, pixels; positions learned for another are resized.
     """
-    model = {name}(num_classes)
+    model = {name}(num_classes, img_size=img_size)
     load_weights(model, weights)
     return fuse(model) if folded else model.eval()'''
 
@@ -83,18 +102,17 @@ def module_source(
         DesignError: The design cannot be built.
         ExportError: One of its classes needs more than torch.
     """
-    body, last, own_classes = _body(architecture)
+    body, last, own_classes, sides = _body(architecture)
     away = "\n".join(f"        {layer} = nn.Identity()" for layer in last)
     used = [cls for cls in classes(body) if class_name(cls) == cls.__name__]
-    wanted = [*used, initialise, set_drop_path, load_weights]
+    wanted = [*used, FeatureMaps, check_arguments, initialise, set_drop_path, load_weights]
     definitions = Definitions([*wanted, fuse]) if folded else Definitions(wanted, without=FOLDING)
     definitions.add_import("nn", "torch", "nn")
-    if name in definitions.names | ({"load"} if folded else set()):
+    if name in definitions.names | {"SIDES"} | ({"load"} if folded else set()):
         raise SettingError(f"name: got {name!r}; expected a name that no part of the file has; try {name + '_net'!r}")
-    factory = FACTORY.format(
-        name=name, classes=own_classes, title=_title(architecture), body=node(body).text(4, 8), away=away
-    )
-    factories = [factory, LOADER.format(name=name, classes=own_classes)] if folded else [factory]
+    words = {"name": name, "classes": own_classes, "side": architecture.resolution, "title": _title(architecture)}
+    words |= {"stages": _stages(architecture), "body": node(body).text(4, 8), "away": away}
+    factories = [_sides(sides, name), FACTORY.format(**words), *([LOADER.format(**words)] if folded else [])]
     head = f'"""{_docstring(architecture, name, facts or {}, weights, folded)}\n"""'
     opening = [head, "from __future__ import annotations", definitions.import_block(), *definitions.constants()]
     text = "\n\n\n".join(["\n\n".join(opening), *definitions.bodies(), *factories]) + "\n"
@@ -111,21 +129,44 @@ def identifier(name: str) -> str:
     return f"{plain}_net" if taken else plain
 
 
-def _body(architecture: Architecture) -> tuple[Part, list[str], int]:
-    """The Part tree with `num_classes` in its place, the last linear layers as expressions, the number of classes.
+def last_layers(architecture: Architecture) -> list[str]:
+    """Names of the linear layers that give the scores, as `head.linear`.
 
-    Which argument counts the classes, and which layer gives the scores, is seen from what differs between the design
-    with 1 class and with 2: no head is known by name.
+    They are seen from what differs between the design with 1 class and with 2: no head is known by name.
     """
-    one, two = (network_part(with_classes(architecture, n)) for n in (1, 2))
     with torch.device("meta"):
-        heads = [part.args["head"].build() for part in (one, two)]
+        heads = [network_part(with_classes(architecture, n)).args["head"].build() for n in (1, 2)]
     shapes = [{name: p.shape for name, p in head.named_parameters()} for head in heads]
     differing = {name.rpartition(".")[0] for name in shapes[0] if shapes[0][name] != shapes[1][name]}
     if not differing or not all(isinstance(heads[0].get_submodule(name), nn.Linear) for name in differing):
         raise ExportError(f"export: the layers {sorted(differing)} depend on the classes; expected linear layers")
-    steps = [[f"[{p}]" if p.isdigit() else f".{p}" for p in name.split(".") if p] for name in sorted(differing)]
-    return _merged(one, two), [f"model.head{''.join(path)}" for path in steps], _own_classes(architecture)
+    return [f"head.{name}" if name else "head" for name in sorted(differing)]
+
+
+def _body(architecture: Architecture) -> tuple[Part, list[str], int, tuple[int, ...]]:
+    """The Part tree with `num_classes` and `img_size` in their places, the last linear layers as expressions, the
+    number of classes, the sides at which the design stands.
+
+    Which argument counts the classes is seen from what differs between the design with 1 class and with 2.
+    """
+    one, two = (network_part(with_classes(architecture, n)) for n in (1, 2))
+    steps = [[f"[{p}]" if p.isdigit() else f".{p}" for p in name.split(".")] for name in last_layers(architecture)]
+    trees = standing(architecture)
+    body = with_side(_merged(one, two), list(trees.values()), tuple(trees))
+    return body, [f"model{''.join(path)}" for path in steps], _own_classes(architecture), tuple(trees)
+
+
+def _sides(sides: tuple[int, ...], name: str) -> str:
+    text = SIDES.format(sides=sides_text(sides), name=name)
+    if len(text) <= WIDTH:
+        return text
+    # As a formatter lays out what does not fit on a line: an element on each.
+    rows = "".join(f"    {side},\n" for side in sorted(sides))
+    return f"# Of the image, pixels, for which `{name}` can be built.\nSIDES = (\n{rows})"
+
+
+def _stages(architecture: Architecture) -> str:
+    return repr(tuple(range(len(architecture.stages))))
 
 
 def _own_classes(architecture: Architecture) -> int:
@@ -171,6 +212,7 @@ def _docstring(
         f"    model = {name}(num_classes=10)",
         "    scores = model(images)  # (B, 10)",
         "    maps = model.forward_features(images)  # one (B, C, H, W) map per stage; see model.feature_info",
+        f"    backbone = {name}(features_only=True, out_indices=(-1,))  # gives a list of maps",
         *([f'    load_weights(model, "{name}.safetensors", strict=False)'] if weights else []),
         *([f'    model = load("{name}.safetensors")  # folded: the form to deploy, not to train'] if folded else []),
         "",

@@ -1,25 +1,35 @@
-"""Exports a design as files that need no gas: source, weights, design file, model card; checked before they count."""
+"""Exports a design as files that need no gas: source, weights, design file, model card, and on request other forms;
+checked before they count.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from gas.architecture import Architecture
 from gas.costs import folded_count
 from gas.errors import ExportError, SettingError
-from gas.exports.card import card_text
+from gas.exports.card import Made, card_text
 from gas.exports.design_file import design_text
+from gas.exports.formats import SAMPLE, SUFFIXES, chosen, save_int8, save_onnx, save_pt2
+from gas.exports.int8 import Speed, images_for, speed_of
+from gas.exports.sides import standing
 from gas.exports.source import identifier, module_source
-from gas.exports.verify import differences
-from gas.model import build
+from gas.exports.timm_file import timm_source
+from gas.exports.verify import IMAGES, Differences, Run, differences
+from gas.exports.weights import load_weights
+from gas.model import build, fuse
+from gas.patterns import Cost
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,10 @@ class ExportResult:
         difference: Greatest absolute difference between the file, in a fresh process, and the design as gas builds it.
         folded_difference: The same of the folded form, relative to the greatest value; None where the file has none.
         trained: Whether weights were given; False for a seeded initialisation.
+        others: The files of other formats, by format.
+        checks: What the checks of all files found.
+        exporter: By which of torch's exporters the ONNX model was made; empty where there is none.
+        speed: How long the int8 model takes beside float32; None where there is none.
     """
 
     name: str
@@ -45,11 +59,15 @@ class ExportResult:
     difference: float
     trained: bool
     folded_difference: float | None = None
+    others: Mapping[str, Path] = field(default_factory=dict)
+    checks: Differences | None = None
+    exporter: str = ""
+    speed: Speed | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """All files written."""
-        return self.source, self.weights, self.design, self.card
+        return self.source, self.weights, self.design, self.card, *self.others.values()
 
 
 def export_design(
@@ -62,8 +80,11 @@ def export_design(
     facts: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     fold: bool = True,
+    formats: Sequence[str] = (),
+    seconds: float = 3.0,
+    run: Run | None = None,
 ) -> ExportResult:
-    """Writes NAME.py, NAME.safetensors, NAME.yaml and NAME.md into a folder; all of them or none.
+    """Writes NAME.py, NAME.safetensors, NAME.yaml, NAME.md and other formats into a folder; all of them or none.
 
     The file builds the network in the form to train, to which the weights belong. Where something in it folds for
     inference, it also has `load`, which gives the network with its weights in the folded form, the one to deploy.
@@ -77,38 +98,96 @@ def export_design(
         facts: What is known of the design: see `gas.exports.facts`.
         overwrite: Whether files of these names may be replaced.
         fold: False to leave out the form folded for inference.
+        formats: Others beside the source: `timm`, `onnx`, `int8`, `pt2`, or `all`.
+        seconds: How long int8 is timed beside float32.
+        run: What looks at the files; by default a fresh process.
 
     Raises:
         DesignError: The design cannot be built.
-        SettingError: The folder cannot be written, or files stand there and `overwrite` is False.
-        ExportError: The model is not one of this design, or the file does not compute what the design does.
+        SettingError: The folder cannot be written, files stand there and `overwrite` is False, or a format is unknown
+            or lacks a package.
+        ExportError: The model is not one of this design, or a file does not compute what the design does.
     """
+    wanted = chosen(formats)
     name = identifier(name or architecture.name or f"design_{architecture.id}")
-    names = [f"{name}{suffix}" for suffix in (".py", ".safetensors", ".yaml", ".md")]
-    folder = Path(out)
-    there = [n for n in names if (folder / n).exists()]
-    if there and not overwrite:
-        raise SettingError(f"{folder / there[0]}: already exists; expected another folder or name, or overwrite")
+    folder, files = Path(out), {part: [name + suffix for suffix in SUFFIXES[part]] for part in wanted}
+    _refuse_existing(folder, list(itertools.chain(*files.values())), overwrite)
     reference = _reference(architecture, model, seed)
-    kind = _kind(model, seed)
-    counted = folded_count(architecture) if fold else None
-    folded = counted and counted.cost
-    source = module_source(architecture, name, facts=facts, weights=kind, folded=folded)
+    kind, folded = _kind(model, seed), _folded_cost(architecture) if fold else None
+    words: dict[str, Any] = {"facts": facts, "weights": kind, "folded": folded}
+    source = module_source(architecture, name, **words)  # before there is a folder
     with _workplace(folder) as work:
-        files = [work / n for n in names]
-        files[0].write_text(source, encoding="utf-8")
-        _save(reference, files[1], architecture, name, kind)
-        channels, side = architecture.channels, architecture.resolution
-        found = differences(
-            reference, files[0], files[1], name, channels=channels, side=side, folded=folded is not None
-        )
-        files[2].write_text(design_text(architecture, name, facts=facts), encoding="utf-8")
-        card = card_text(architecture, name, facts=facts, weights=kind, found=found, folded=folded)
-        files[3].write_text(card, encoding="utf-8")
-        for file in files:
-            os.replace(file, folder / file.name)
-    paths = [folder / n for n in names]
-    return ExportResult(name, *paths, found.trained, trained=model is not None, folded_difference=found.folded)
+        (work / f"{name}.py").write_text(source, encoding="utf-8")
+        _save(reference, work / f"{name}.safetensors", architecture, name, kind)
+        (work / f"{name}.yaml").write_text(design_text(architecture, name, facts=facts), encoding="utf-8")
+        exporter = _write_formats(architecture, fuse(reference) if fold else reference.eval(), work, name, wanted)
+        found = _check(architecture, reference, work, name, parts=wanted, folded=folded is not None, run=run)
+        speed = speed_of(architecture, work, name, seconds=seconds) if "int8" in wanted else None
+        made = Made(found, {part: (work / files[part][0]).stat().st_size for part in wanted}, exporter, speed)
+        (work / f"{name}.md").write_text(card_text(architecture, name, made=made, **words), encoding="utf-8")
+        for file in itertools.chain(*files.values()):
+            os.replace(work / file, folder / file)
+    paths = [folder / file for file in files.pop("source")]
+    others = {part: folder / file for part, (file,) in files.items()}
+    return ExportResult(name, *paths, found.trained, model is not None, found.folded, others, found, exporter, speed)
+
+
+def _folded_cost(architecture: Architecture) -> Cost | None:
+    counted = folded_count(architecture)
+    return counted and counted.cost
+
+
+def _check(
+    architecture: Architecture, reference: nn.Module, work: Path, name: str, *, parts: Sequence[str], **options: Any
+) -> Differences:
+    """What the files in a folder are off by; `parts` and the options as in `differences`."""
+    return differences(
+        reference,
+        work,
+        name,
+        channels=architecture.channels,
+        side=architecture.resolution,
+        parts=parts,
+        real=images_for(architecture) if "int8" in parts else None,
+        other=_elsewhere(architecture, work / f"{name}.safetensors"),
+        **options,
+    )
+
+
+def _refuse_existing(folder: Path, names: Sequence[str], overwrite: bool) -> None:
+    there = [name for name in names if (folder / name).exists()]
+    if there and not overwrite:
+        more = f" (and {', '.join(there[1:])})" if there[1:] else ""
+        expected = "expected another folder or name, or overwrite"
+        raise SettingError(f"{folder / there[0]}: already exists{more}; {expected}")
+
+
+def _write_formats(architecture: Architecture, model: nn.Module, work: Path, name: str, wanted: Sequence[str]) -> str:
+    """Writes all but the source into a folder; returns by which exporter ONNX was made."""
+    shape = (IMAGES, architecture.channels, architecture.resolution, architecture.resolution)
+    images, exporter = torch.randn(shape, generator=torch.Generator().manual_seed(1)), ""
+    if "timm" in wanted:
+        text = timm_source(architecture, name, sides=len(standing(architecture)))
+        (work / f"{name}{SUFFIXES['timm'][0]}").write_text(text, encoding="utf-8")
+    if "onnx" in wanted or "int8" in wanted:
+        float32 = work / f"{name}{SUFFIXES['onnx'][0]}"  # int8 is made of it, and timed beside it
+        exporter = save_onnx(model, images, float32)
+        if "int8" in wanted:
+            save_int8(float32, work / f"{name}{SUFFIXES['int8'][0]}")
+    if "pt2" in wanted:
+        save_pt2(model, images[:SAMPLE], work / f"{name}{SUFFIXES['pt2'][0]}")
+    return exporter
+
+
+def _elsewhere(architecture: Architecture, weights: Path) -> nn.Module | None:
+    """The design for the side nearest to three quarters of its own, with the weights; None where it has but one."""
+    sides = [side for side in standing(architecture) if side != architecture.resolution]
+    if not sides:
+        return None
+    side = min(sides, key=lambda side: abs(side - 0.75 * architecture.resolution))
+    model = build(replace(architecture, resolution=side), seed=0)
+    load_weights(model, weights)
+    return model
 
 
 def _reference(architecture: Architecture, model: nn.Module | None, seed: int) -> nn.Module:

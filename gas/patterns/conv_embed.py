@@ -52,7 +52,7 @@ class ConvEmbed(nn.Module):
         """(B, 3, H*stride, W*stride) -> (B, N, C)."""
         x = self.norm(self.conv(x).flatten(2).transpose(1, 2))  # (B, H*W, C)
         if self.token is not None:
-            x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1)  # (B, 1 + H*W, C)
+            x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1)  # (B, 1 + H*W, C)
         return x if self.position is None else x + self.position
 
 

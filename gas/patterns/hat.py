@@ -83,19 +83,23 @@ class Hat(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, W*(carriers + T), C) -> the same shape; one window without carriers is (B, N, C) tokens, row by row."""
-        shape = x.shape
-        x = x.reshape(-1, shape[1] // self.windows, shape[2])  # (B*W, carriers + T, C)
+        # No shape is kept for later: what exporters write down then would hold for one size of batch alone.
+        x = x.unflatten(1, (self.windows, -1)).flatten(0, 1)  # (B*W, carriers + T, C)
         if self.between is None:
-            return self.local(x + self.place()).reshape(shape)
+            return self._joined(self.local(x + self.place()))
         carriers, x = x.split((x.shape[1] - self.tokens, self.tokens), dim=1)
         x = x + self.place()
-        y = carriers.reshape(shape[0], -1, shape[2]) + self.carrier_place()  # (B, W*carriers, C)
-        carriers = self.between(y).reshape(carriers.shape)
+        y = self._joined(carriers) + self.carrier_place()  # (B, W*carriers, C)
+        carriers = self.between(y).unflatten(1, (self.windows, -1)).flatten(0, 1)  # (B*W, carriers, C)
         x = self.local(torch.cat([carriers, x], dim=1))
         if self.spread is not None:
             carriers, x = x.split((x.shape[1] - self.tokens, self.tokens), dim=1)
             x = torch.cat([carriers, x + self.spread_scale(carriers[:, self.spread])], dim=1)
-        return x.reshape(shape)
+        return self._joined(x)
+
+    def _joined(self, x: Tensor) -> Tensor:
+        """(B*W, n, C) -> (B, W*n, C)."""
+        return x.unflatten(0, (-1, self.windows)).flatten(1, 2)
 
 
 class HatOptions(AttentionOptions):

@@ -39,7 +39,9 @@ class PitEmbed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, R, R) -> (B, N, C)."""
         x = (self.conv(x) + self.position).flatten(2).transpose(1, 2)  # (B, H*W, C)
-        return x if self.token is None else torch.cat([self.token.expand(len(x), -1, -1), x], dim=1)  # (B, 1 + H*W, C)
+        if self.token is None:
+            return x
+        return torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1)  # (B, 1 + H*W, C)
 
 
 class PitEmbedOptions(Options):

@@ -102,7 +102,7 @@ class QnaAttention(nn.Module):
         """(B, H*W, dim) -> (B, ceil(H/stride) * ceil(W/stride), dim_out)."""
         project, above, below = self.weights()
         # Channels first from here on: depthwise convolutions are several times faster so.
-        x = torch.bmm(project.expand(len(x), -1, -1), x.transpose(1, 2))  # (B, Q*K + dim_out, N)
+        x = torch.bmm(project.expand(x.shape[0], -1, -1), x.transpose(1, 2))  # (B, Q*K + dim_out, N)
         scores, values = x.split((self.scores, len(project) - self.scores), dim=1)
         # Any number may be taken off all scores of a head; this one keeps the exponentials from overflowing, and the
         # bound keeps a field far below it from being 0 / 0.

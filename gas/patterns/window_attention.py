@@ -62,7 +62,7 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, C) -> (B, N, C)."""
-        batch, bias = len(x), self.bias()
+        batch, bias = x.shape[0], self.bias()
         if not self.whole:
             x = x.index_select(1, self.order)
         x = x.reshape(-1, self.tokens, x.shape[-1])  # (B*windows, T, C)

@@ -37,7 +37,7 @@ def show_design(architecture: Architecture, *, stream: TextIO | None = None, how
         show(rows, stream=stream, how=how)
         return
     cost = plan(architecture).cost
-    printed = [_printed(row) for row in rows]
+    printed = [printed_row(row) for row in rows]
     printed.append({"path": "total", "params": cost.params, "macs": cost.macs, "macs_share": 1.0})
     name = architecture.name or "design"
     side = architecture.resolution
@@ -88,7 +88,8 @@ def compare_columns(rows: Sequence[Mapping[str, Any]], *, latency: str = "latenc
     return [column for column in columns if column.key in held] + [Column.of(key) for key in others]
 
 
-def _printed(row: dict[str, Any]) -> dict[str, Any]:
+def printed_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of `design_rows` with `dim` and `grid` in words: what comes in and what goes out."""
     grids = ["x".join(map(str, row[key])) for key in ("grid_in", "grid_out")]
     return {**row, "dim": _change(row["dim_in"], row["dim_out"]), "grid": _change(*grids)}
 

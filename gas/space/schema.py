@@ -24,6 +24,7 @@ SIZE = {
     ],
     "description": "a size such as 48MiB or 1.5GiB: weights and the peak of one forward pass; with `of`, a multiple",
 }
+POSITIVE = {"type": "integer", "exclusiveMinimum": 0}
 INNER_BLOCK = "inner_block"  # a block inside a pattern, which has no depth
 BOUNDED = {
     "macs": "multiply-adds for one image",
@@ -49,22 +50,6 @@ PUBLISHED = {
 
 def json_schema() -> dict[str, Any]:
     """The schema of space and design files, JSON Schema draft 2020-12."""
-    positive = {"type": "integer", "exclusiveMinimum": 0}
-    stage = {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["dim", "blocks"],
-        "properties": {
-            "entry": {"description": "how the stage is entered", **_decided(_slot("entry", optional=True))},
-            "dim": {"description": "width of the stage, channels", **_decided(positive)},
-            "blocks": {
-                "type": "array",
-                "minItems": 1,
-                "description": "groups of equal blocks, in order",
-                "items": _decided(_slot("block"), forms=("choose",)),
-            },
-        },
-    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "gas search space or design",
@@ -80,8 +65,8 @@ def json_schema() -> dict[str, Any]:
                 "additionalProperties": False,
                 "required": ["resolution"],
                 "properties": {
-                    "resolution": {"description": "side of an image, pixels", **_decided(positive)},
-                    "channels": {"description": "channels of an image", "default": 3, **_decided(positive)},
+                    "resolution": {"description": "side of an image, pixels", **_decided(POSITIVE)},
+                    "channels": {"description": "channels of an image", "default": 3, **_decided(POSITIVE)},
                 },
             },
             "stem": {"description": "what makes the first map or tokens of an image", **_decided(_slot("stem"))},
@@ -89,7 +74,7 @@ def json_schema() -> dict[str, Any]:
                 "type": "array",
                 "minItems": 1,
                 "description": "parts of one resolution, in order",
-                "items": stage,
+                "items": _stage(),
             },
             "head": {"description": "what makes class scores", **_decided(_slot("head"))},
             "rules": {"type": "array", "items": {"type": "string"}, "description": "comparisons between values"},
@@ -111,6 +96,21 @@ def json_schema() -> dict[str, Any]:
         },
         "$defs": {**{kind: _kind(kind) for kind in KINDS}, INNER_BLOCK: _kind("block", depth=False)},
     }
+
+
+def _stage() -> dict[str, Any]:
+    blocks = {
+        "type": "array",
+        "minItems": 1,
+        "description": "groups of equal blocks, in order",
+        "items": _decided(_slot("block"), forms=("choose",)),
+    }
+    properties = {
+        "entry": {"description": "how the stage is entered", **_decided(_slot("entry", optional=True))},
+        "dim": {"description": "width of the stage, channels", **_decided(POSITIVE)},
+        "blocks": blocks,
+    }
+    return _object(properties, required=["dim", "blocks"])
 
 
 def _slot(kind: str, *, optional: bool = False) -> dict[str, Any]:

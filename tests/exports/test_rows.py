@@ -74,6 +74,14 @@ def test_facts_keep_their_units_and_their_order():
     assert lines[2] == ("Made on", "x")
 
 
+def test_an_estimate_is_told_with_its_interval_and_is_no_proxy():
+    scores = {"blend": 1.5, "estimate": 81.234, "estimate_low": 79.0, "estimate_high": 83.5}
+    assert fact_lines({"proxies": scores, "fidelity": "f"}) == [
+        ("Estimate", "estimate 81.23 (an estimate, 90% interval 79 to 83.5)"),
+        ("Proxy", "blend 1.5 (a proxy, fidelity f)"),
+    ]
+
+
 def test_a_latency_without_its_target_is_refused():
     with pytest.raises(SettingError, match="target"):
         fact_lines({"latency": {"batch": 1, "threads": 1, "median_ms": 3.0}})

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 from export_designs import load_module
 
 from gas.costs import cost, count_module, folded_count
-from gas.exports import export_design, module_source
-from gas.space import bundled, load
+from gas.exports import checker, export_design, module_source
+from gas.space import bundled, load, load_space
 
 NAMES = [name for name in bundled() if name.startswith("zoo/")]
 # Layouts, foldings, pruning and shared parts between them; every pattern's own export is in its contract.
@@ -52,3 +53,17 @@ def test_the_files_compute_what_the_design_does(name: str, tmp_path: Path) -> No
     assert result.difference <= 1e-6
     assert (result.folded_difference is None) == (folded_count(load(name)) is None)
     assert (result.folded_difference or 0.0) <= 1e-4
+
+
+SPACES = [name for name in bundled() if not name.startswith("zoo/")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("space", SPACES)
+def test_a_random_design_of_each_space_passes_in_every_format(space: str, tmp_path: Path, timm: ModuleType) -> None:
+    (design,) = load_space(space).sample_feasible(1, seed=11)
+    name = f"random_{design.id}"
+    # In this process, where timm can be imported; experiments/exports does the same for many designs.
+    result = export_design(design, tmp_path, name=name, formats=("all",), seconds=0.1, run=checker.check)
+    assert result.checks.formats.keys() == {"timm", "onnx", "int8", "pt2"}
+    assert max(gap for part, gap in result.checks.formats.items() if part != "int8") <= 1e-4

@@ -14,7 +14,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "language.md"
 
 
 def test_the_page_is_what_the_schema_says() -> None:
-    assert PAGE.read_text(encoding="utf-8") == reference(json_schema()) + "\n", "gas schema --markdown --out docs/language.md"
+    assert PAGE.read_text(encoding="utf-8") == reference(json_schema()) + "\n", (
+        "gas schema --markdown --out docs/language.md"
+    )
 
 
 def test_every_pattern_and_option_stands_in_it_with_words_and_a_default() -> None:
