@@ -25,7 +25,7 @@ from gas.proxies import PROXIES, Proxy, TrainingFree, create, score_together
 HERE = Path(__file__).parent
 DESIGNS = ("turbovit", "fastvit_sa12", "efficientformerv2_s2", "swiftformer_l1", "parformer_b1", "efficientvit_m5")
 COLUMNS = ("design", "params", "macs", "proxy", "resolution", "seeds", "repeat", "cpu_s")
-REPEATS, ALL = 3, "all"
+REPEATS, ALL = 2, "all"
 
 
 def main() -> None:
@@ -50,6 +50,7 @@ def measure() -> None:
         design, cost = gas.load(word), gas.cost(gas.load(word))
         jobs = [(name, made(name, fidelity)) for name in free for fidelity in ({"resolution": 224, "seeds": 1}, {})]
         jobs += [(name, made(name, {})) for name in others]
+        jobs.append(("pca_count", made("pca_count", {"resolution": 224, "seeds": 1})))
         for repeat in range(REPEATS):
             for name, proxy in jobs:
                 if repeat and proxy.needs_training:
