@@ -269,7 +269,7 @@ def _print_result(run: Run, ended: str, seconds: float) -> None:
     print(f"chosen: {reason}")
     for path in _written(run):
         print(f"wrote {path}")
-    print(f"next: gas show {quoted} best; gas export {quoted} best --out out")
+    print(f"next: gas report {quoted}; gas show {quoted} best; gas export {quoted} best --out out")
 
 
 def _unmet(run: Run, frame: pd.DataFrame) -> list[str]:

@@ -23,7 +23,7 @@ from gas.architecture import Architecture
 from gas.proxies import PROXIES, Proxy, TrainingFree, create, score_together
 
 HERE = Path(__file__).parent
-DESIGNS = ("turbovit", "fastvit_sa12", "efficientformerv2_s2", "swiftformer_l1", "parformer_b1", "efficientvit_m5")
+DESIGNS = ("turbovit", "fastvit_sa12", "efficientformerv2_s2", "swiftformer_l1")
 COLUMNS = ("design", "params", "macs", "proxy", "resolution", "seeds", "repeat", "cpu_s")
 REPEATS, ALL = 2, "all"
 

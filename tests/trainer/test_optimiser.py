@@ -55,6 +55,6 @@ def test_the_mean_is_that_of_its_definition():
         mean.update(network, step)
         decay = min(0.9, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * network.weight.detach()
-    torch.testing.assert_close(mean.tensors["weight"], expected)
+        torch.testing.assert_close(mean.tensors["weight"], expected)
     assert mean.tensors["num_batches_tracked"] == 199
     assert not torch.equal(mean.tensors["running_mean"], network.running_mean)
