@@ -189,7 +189,7 @@ def export_command(
     formats: Sequence[str] = (),
 ) -> None:
     """`gas export`: writes one design and says what was written, and why that design."""
-    from gas.exports import export_design, other_words
+    from gas.exports import export_design
     from gas.run import export
     from gas.space import load
 
@@ -209,9 +209,22 @@ def export_command(
         if rest:
             raise SettingError(f"export: got {len(words)} designs; expected one")
         result = export_design(load(first), out, facts={"command": command}, **options)
+    _print_export(result, f" (seed {seed})")
+
+
+def export_trained_command(architecture: Architecture, out: str, weights: str, command: str, **options: Any) -> None:
+    """`gas export --weights`: writes a design with weights that are there already."""
+    from gas.exports import export_trained
+
+    _print_export(export_trained(architecture, weights, out, facts={"command": command}, **options))
+
+
+def _print_export(result: Any, seed: str = "") -> None:
+    from gas.exports import other_words
+
     for path in result.paths:
         print(f"wrote {path}")
-    kind = "the weights given" if result.trained else f"untrained weights (seed {seed})"
+    kind = "the weights given" if result.trained else f"untrained weights{seed}"
     print(f"checked in a fresh process without gas: outputs differ by {result.difference:g} at most; {kind}")
     if result.folded_difference is not None:
         print(f"folded for inference by its function load: outputs differ by {result.folded_difference:.2g} relative")

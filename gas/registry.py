@@ -74,10 +74,12 @@ class Registry(Generic[T]):
         own = {module.name for module in pkgutil.iter_modules(package.__path__)}
         for name in sorted(own):
             importlib.import_module(f"{self._package}.{name}")
+        before = list(package.__path__)
         try:
             for folder in plugins():
                 self._join(folder / self._package.rpartition(".")[2], package.__path__, own)
         except SettingError:
+            package.__path__[:] = before
             self._filled = False  # so that the next look-up says it again
             raise
 

@@ -133,6 +133,10 @@ def said(result: TrainingResult, command: str) -> list[str]:
         return [*lines, f"stopped after step {result.step}; go on with: {command}"]
     lines += [f"wrote {result.weights} (the end), {result.best_weights} (the best epoch), {folder / 'metrics.csv'}"]
     quoted = shlex.quote(str(folder))
+    own = {
+        name: shlex.quote(str(path)) for name, path in (("design", folder / "design.yaml"), ("weights", result.weights))
+    }
+    lines += [f"next: gas export {own['design']} --weights {own['weights']} --out out"]
     lines += [f"look again: gas train --eval-only --out {quoted}"]
     return lines
 

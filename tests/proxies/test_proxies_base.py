@@ -61,6 +61,9 @@ def test_a_deadline_that_has_passed_says_how_far_it_had_come(proxy: Proxy) -> No
 
 def test_a_design_that_cannot_be_reduced_is_a_design_error(proxy: Proxy) -> None:
     small = create(proxy.name, {"data": "digits", "fidelity": {**SMALL, "resolution": 20}})
+    if proxy.name == "pca_count":  # takes larger images instead: the next at which the design exists
+        assert small.score(tiny())["pca_count"] > 0
+        return
     with pytest.raises(DesignError, match=r"mask_unit|grid"):
         small.score(tiny())
 
