@@ -346,7 +346,6 @@ class Session:
         given = self.settings
         of = self._against()
         reference = self.references.get(of)
-        # Without any reference design there is none beside it either.
         alike = [d for n, d in self.references.items() if n != of and d.resolution == reference.resolution]
         self._note("measuring the front")
         measure_front(
@@ -355,16 +354,20 @@ class Session:
             self.goals.measured,
             Measuring(given.target, given.batch, given.threads, 1.2, of, reference),
             also=alike,
-            deadline=self.began + given.seconds if given.seconds else math.inf,
+            deadline=self._until(1.0 if self.check is None else 0.5),
             watch=lambda done, total: self._note(f"measured {done} of {total} designs of the front"),
         )
 
     def _check(self) -> None:
         if self.check is None:
             return
-        deadline = self.began + self.settings.seconds if self.settings.seconds else math.inf
-        how = {"deadline": deadline, "note": self._note}
-        check_front(Run(self.out), self.check, self.work, self._make_evaluator, **how)
+        run, make = Run(self.out), self._make_evaluator
+        check_front(run, self.check, self.work, make, deadline=self._until(), note=self._note)
+
+    def _until(self, share: float = 1.0) -> float:
+        """When so much of the time that is left will be over, on the clock of `time.monotonic`."""
+        now = time.monotonic()
+        return now + share * (self.began + (self.settings.seconds or math.inf) - now)
 
     def _write_front(self) -> None:
         write_whole(self.out / "front.csv", Run(self.out).front().to_csv(index=False))
