@@ -361,8 +361,7 @@ class Session:
     def _check(self) -> None:
         if self.check is None:
             return
-        run, make = Run(self.out), self._make_evaluator
-        check_front(run, self.check, self.work, make, deadline=self._until(), note=self._note)
+        check_front(Run(self.out), self.check, self.work, self._make_evaluator, deadline=self._until(), note=self._note)
 
     def _until(self, share: float = 1.0) -> float:
         """When so much of the time that is left will be over, on the clock of `time.monotonic`."""
