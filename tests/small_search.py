@@ -6,6 +6,7 @@ Also run as a script, for tests that kill a search: it knows the proxy, and is o
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 import gas
 from gas.architecture import Architecture
@@ -118,6 +121,15 @@ def quick_proxy() -> Iterator[None]:
         yield
     finally:
         PROXIES._table.pop("quick")
+
+
+@contextmanager
+def within_copy(made: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a copy of what was made, which is the working directory; the proxy is known within."""
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    monkeypatch.chdir(folder)
+    with quick_proxy():
+        yield folder
 
 
 def written(folder: Path, name: str = "small.yaml", text: str = SPACE) -> Path:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_search import BODY, QUICK, quick_proxy, written
+from small_search import BODY, QUICK, quick_proxy, within_copy, written
 
 from gas.archive import Archive, event_times, rows_of
 from gas.cli import main
@@ -38,10 +37,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    with quick_proxy():
-        yield tmp_path
+    with within_copy(made, tmp_path, monkeypatch) as folder:
+        yield folder
 
 
 def change(run: str, **record: object) -> None:

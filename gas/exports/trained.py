@@ -6,11 +6,16 @@ import json
 import os
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from gas.architecture import Architecture
 from gas.errors import SettingError
 from gas.exports.standalone import ExportResult, export_design
 from gas.exports.weights import load_weights
 from gas.model import build, with_classes
+
+LISTS = ("classes", "mean", "deviation")
+"""What of a weights file's words is JSON."""
 
 
 def export_trained(
@@ -28,13 +33,7 @@ def export_trained(
         SettingError: The file cannot be read, or is not of this design; and as `export_design` says.
         ExportError: See `export_design`.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(weights, "pt") as file:
-            classes = json.loads((file.metadata() or {}).get("classes", "null"))
-    except (OSError, SafetensorError, ValueError) as error:
-        raise SettingError(f"weights: {weights} is no safetensors file that can be read: {error}") from error
+    classes = facts_of(weights).get("classes")
     architecture = with_classes(architecture, len(classes)) if classes else architecture
     model = build(architecture)
     try:
@@ -42,3 +41,18 @@ def export_trained(
     except ValueError as error:
         raise SettingError(f"weights: {error}") from error
     return export_design(architecture, out, model=model, **options)
+
+
+def facts_of(file: str | os.PathLike) -> dict[str, Any]:
+    """What a safetensors file says of its weights: `classes`, `mean` and `deviation` as lists, where it has them.
+
+    Raises:
+        SettingError: It is no safetensors file.
+    """
+    try:
+        with safe_open(file, "pt") as opened:
+            words = dict(opened.metadata() or {})
+        return {name: json.loads(text) if name in LISTS else text for name, text in words.items()}
+    except (OSError, SafetensorError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise SettingError(f"weights: {file} is no safetensors file that can be read: {reason}") from error

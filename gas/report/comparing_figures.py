@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gas.errors import SettingError
-from gas.report.figures import DPI, INCHES, MARKS, SCALES, STYLE, axis_label, use_own_cache
+from gas.report.figures import DPI, INCHES, MARKS, SCALES, STYLE, axis_label, save, use_own_cache
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,10 +45,7 @@ def plot_comparison(found: Comparison, path: Path) -> Path:
             panel.set_axisbelow(True)
         handles, names = axes[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)), frameon=False)
-        try:
-            figure.savefig(path)
-        except OSError as error:
-            raise SettingError(f"{path}: cannot be written: {error.strerror or error}") from error
+        save(figure, path)
     return path
 
 

@@ -6,8 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gas.errors import SettingError
-from gas.report.figures import FORBIDDEN, PALE, STRONG, STYLE, use_own_cache
+from gas.report.figures import FORBIDDEN, PALE, STRONG, STYLE, save, use_own_cache
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,10 +52,7 @@ def plot_evidence(report: Report, path: Path) -> Path:
         _dots(figure.add_subplot(grid[:, 0]), kept.iloc[::-1], report.ceiling)
         for place, name in enumerate(single):
             _scatter(figure.add_subplot(grid[place, 1]), report, name)
-        try:
-            figure.savefig(path)
-        except OSError as error:
-            raise SettingError(f"{path}: cannot be written: {error.strerror or error}") from error
+        save(figure, path)
     return path
 
 

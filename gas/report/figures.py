@@ -77,11 +77,16 @@ def plot_front(
             _draw_bounds(axes, constraints, pair)
             _label(axes, pair, first=axes is panels[0])
         _frame_in(figure, panels, title)
-        try:
-            figure.savefig(path)
-        except OSError as error:
-            raise SettingError(f"{path}: cannot be written: {error.strerror or error}") from error
+        save(figure, path)
     return path
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure; SettingError where that cannot be."""
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise SettingError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def axis_label(metric: str) -> str:

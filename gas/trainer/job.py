@@ -14,6 +14,7 @@ import torch
 
 from gas.architecture import Architecture
 from gas.errors import RunError, SettingError, describe
+from gas.exports.trained import facts_of
 from gas.exports.weights import load_weights
 from gas.model import Network, build
 from gas.space import design_from_text
@@ -21,7 +22,7 @@ from gas.trainer.augment import need_kornia
 from gas.trainer.images import Images, open_images
 from gas.trainer.recipe import TrainingRecipe, recipe_from_text
 from gas.trainer.steps import Trainer, Workers
-from gas.trainer.store import BEST, DESIGN, MODEL, RECIPE, Row, Store, facts_of
+from gas.trainer.store import BEST, DESIGN, MODEL, RECIPE, Row, Store
 from gas.trainer.teacher import load_teacher
 
 SAVE_S = 60.0

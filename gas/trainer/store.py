@@ -19,12 +19,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from gas.disk import write_whole
-from gas.errors import RunError, SettingError, describe
+from gas.errors import RunError, describe
 from gas.training import Snapshot
 
 FORMAT = "gas-train-1"
@@ -32,7 +31,6 @@ SETTINGS, CHECKPOINT, METRICS = "training.json", "checkpoint.safetensors", "metr
 RECIPE, DESIGN, BEST, MODEL = "recipe.yaml", "design.yaml", "best.safetensors", "model.safetensors"
 CURVES = "tensorboard"
 
-_LISTS = ("classes", "mean", "deviation")
 
 Row = dict[str, float]
 """A row of metrics.csv."""
@@ -152,18 +150,3 @@ class Store:
         if self._curves is not None:
             self._curves.close()
             self._curves = None
-
-
-def facts_of(file: Path) -> dict[str, Any]:
-    """What a safetensors file says of its weights: `classes`, `mean` and `deviation` as lists, where it has them.
-
-    Raises:
-        SettingError: It is no safetensors file.
-    """
-    try:
-        with safe_open(str(file), "pt") as opened:
-            words = dict(opened.metadata() or {})
-        return {name: json.loads(text) if name in _LISTS else text for name, text in words.items()}
-    except (OSError, SafetensorError, ValueError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise SettingError(f"weights: {file} is no safetensors file that can be read: {reason}") from error

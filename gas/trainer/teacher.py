@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gas.errors import GasError, SettingError, describe
+from gas.exports.trained import facts_of
 from gas.exports.weights import load_weights
 from gas.model import build
 from gas.space import load
 from gas.trainer.recipe import TrainingRecipe
-from gas.trainer.store import facts_of
 
 TIMM = "timm:"
 

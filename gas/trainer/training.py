@@ -18,6 +18,7 @@ import torch
 from gas.architecture import Architecture
 from gas.errors import RunError, SettingError, describe
 from gas.exports.design_file import design_text
+from gas.exports.trained import facts_of
 from gas.model import build, with_classes
 from gas.space import design_from_text
 from gas.trainer.augment import need_kornia
@@ -26,7 +27,7 @@ from gas.trainer.job import Job, State, Tell, fill, run_job, same_classes
 from gas.trainer.recipe import TrainingRecipe, load_recipe, overridden, recipe_from_text, recipe_text
 from gas.trainer.scores import Scores, evaluate
 from gas.trainer.steps import check_shares
-from gas.trainer.store import BEST, DESIGN, MODEL, RECIPE, Row, Store, facts_of
+from gas.trainer.store import BEST, DESIGN, MODEL, RECIPE, Row, Store
 from gas.trainer.teacher import load_teacher
 
 DEVICES = ("auto", "cpu", "cuda")

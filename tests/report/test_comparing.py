@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from small_search import QUICK, quick_proxy, written
+from small_search import QUICK, quick_proxy, within_copy, written
 
 from gas.cli import main
 from gas.errors import RunError, SettingError
@@ -32,10 +31,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    with quick_proxy():
-        yield tmp_path
+    with within_copy(made, tmp_path, monkeypatch) as folder:
+        yield folder
 
 
 def rectangles(points: list[tuple[float, float]]) -> float:

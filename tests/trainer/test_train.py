@@ -22,11 +22,11 @@ from trainer.small_training import DESIGN, design, folder
 from gas.cli import main
 from gas.errors import SettingError
 from gas.exports import export_design
+from gas.exports.trained import facts_of
 from gas.exports.weights import load_weights
 from gas.model import build, with_classes
 from gas.space import load
 from gas.trainer import evaluate_weights, train
-from gas.trainer.store import facts_of
 from gas.trainer.teacher import load_teacher
 
 FAST = {"epochs": 2, "batch": 4, "warm_epochs": 0.5}

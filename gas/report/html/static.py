@@ -11,7 +11,7 @@ from typing import Any
 
 from gas.errors import SettingError
 from gas.report.agreement import plot_latency
-from gas.report.figures import STYLE, plot_front, use_own_cache
+from gas.report.figures import STYLE, plot_front, save, use_own_cache
 from gas.report.html import decisions, diagram, importance, volume, waste
 from gas.report.html.reading import Contents
 
@@ -99,8 +99,5 @@ def _save(stem: Path, size: tuple[float, float], draw: Callable[[Any], None]) ->
         draw(figure.subplots())
         files = [stem.with_suffix(suffix) for suffix in SUFFIXES]
         for file in files:
-            try:
-                figure.savefig(file)
-            except OSError as error:
-                raise SettingError(f"{file}: cannot be written: {error.strerror or error}") from error
+            save(figure, file)
     return files
