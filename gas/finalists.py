@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 
+from gas import interrupts
 from gas.architecture import Architecture
 from gas.checks import Checks
 from gas.evaluation import Candidate
@@ -79,6 +80,7 @@ def _score(
         while left and evaluator.pending < evaluator.capacity and time.monotonic() < deadline:
             number = left.pop()
             evaluator.submit(Candidate(number, waiting[ids[number]], "finalist"))
+        interrupts.check()
         outcomes = evaluator.collect(timeout=0.25)
         for outcome in outcomes:
             if outcome.reason:

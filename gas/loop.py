@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from gas import interrupts
 from gas.archive import Archive, States
 from gas.errors import RunError
 from gas.evaluation import Candidate, Climb, Evaluation, Objective, Status
@@ -130,6 +131,7 @@ class Loop:
             if ended and not self._flying:
                 break
             self.take(self.evaluator.collect(timeout=0.25))
+            interrupts.check()
             for note in self.evaluator.notes():
                 self.log(note)
                 self._report(note)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gas import interrupts
 from gas.architecture import Architecture
 from gas.archive import Archive, front_of
 from gas.costs import latency, ratio
@@ -153,6 +154,7 @@ def score_references(
         while waiting and evaluator.pending < evaluator.capacity:
             number, name = waiting.popitem()
             evaluator.submit(Candidate(number, references[name], f"reference {name}"), evaluator.work.last_rung)
+        interrupts.check()
         for outcome in evaluator.collect(timeout=0.25):
             scores[numbers[outcome.number]] = {} if outcome.reason else dict(outcome.metrics)
     return scores

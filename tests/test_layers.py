@@ -37,7 +37,7 @@ plan
 patterns
 evaluation | pareto | registry | utility
 architecture | expressions | disk
-errors
+errors | interrupts
 """
 HEIGHT = {name: -row for row, line in enumerate(DRAWING.splitlines()) for name in line.split(" | ")}
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
 import click
 
+from gas import interrupts
 from gas.cli import deployment, designs, reporting, runs, searching, training  # noqa: F401  that the commands are there
 from gas.cli.app import cli
 from gas.errors import GasError
@@ -18,9 +17,7 @@ from gas.report.terminal import INTERRUPTED, complain, usage
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 0 fine, 2 something the user can put right, 130 interrupted."""
-    # Whoever asks a search to end wants its bookkeeping done, by whatever signal they ask.
-    with contextlib.suppress(ValueError):  # raised where this is not the main thread
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts.listen()
     try:
         code = cli.main(args=arguments, prog_name="gas", standalone_mode=False)
         sys.stdout.flush()  # here, where it can still be told that nobody reads

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gas import interrupts
 from gas.architecture import Architecture
 from gas.errors import DesignError, RunError, SettingError, describe
 from gas.evaluation import Candidate
@@ -186,6 +187,7 @@ def evaluated(
                 evaluator.submit(Candidate(number_, design))
             if not evaluator.pending:
                 return
+            interrupts.check()
             for outcome in evaluator.collect(1.0):
                 yield designs[outcome.number], outcome
 

@@ -19,7 +19,7 @@ from gas.errors import ExportError
 from gas.exports import checker
 from gas.exports.formats import SUFFIXES
 
-TOLERANCE = 1e-6
+TOLERANCE = 1e-6  # absolute, of outputs up to 1; above, relative to their greatest: float32 rounds relative to size
 FOLDED_TOLERANCE = 1e-4  # relative: folding multiplies weights beforehand, so float32 rounds elsewhere
 INT8_LIMIT = 0.5  # of the scores' norm: beyond it the file does not compute the design any more
 LIMIT_S = 600
@@ -33,7 +33,8 @@ class Differences:
     """How far an exported file is from the design as gas builds it, over scores and feature maps.
 
     Args:
-        trained: Greatest absolute difference of the form to train.
+        trained: Greatest difference of the form to train: absolute, and relative to an output's greatest value where
+            that is above 1.
         folded: Greatest difference of the folded form from the same, relative to the greatest value of each output;
             None where the file has no such form.
         formats: By format (timm, onnx, pt2, int8), its greatest difference from the design, relative to the greatest
@@ -89,17 +90,17 @@ def differences(
     request |= {"real": x if real is None else real, "threads": torch.get_num_threads()}
     request |= {"other": 0 if other is None else int(other.resolution)}  # type: ignore[arg-type]
     with torch.inference_mode():
-        scores = model(x)
+        scores, few = model(x), model(x[:2])  # a matrix product of another batch rounds otherwise
         maps = model.forward_features(x[:2])  # type: ignore[operator]
     answer = (run or fresh)(request)
-    trained, relative = _of_source(answer, name, model, [scores[:2], *maps], x, other)
+    trained, relative = _of_source(answer, name, model, [few, *maps], x, other)
     found, skipped, agreement = {}, {}, None
     if "timm" in answer:
         why = answer["timm"].get("unavailable")
         if why:
             skipped["timm"] = f"timm cannot be imported here: {why}"
         else:
-            found["timm"] = _of_timm(answer["timm"], name, scores[:2], maps)
+            found["timm"] = _of_timm(answer["timm"], name, few, maps)
     wanted = [scores[:n] for n in checker.BATCHES]
     for part in ("onnx", "pt2"):
         if part in answer:
@@ -136,7 +137,7 @@ def _of_source(
     x: torch.Tensor,
     other: nn.Module | None,
 ) -> tuple[float, float | None]:
-    """Differences of the form to train, absolute, and of the folded one, relative."""
+    """Differences of the form to train (see `Differences`), and of the folded one, relative."""
     file, source = f"{name}.py", answer["source"]
     trained, *rest = source["forms"]
     for form in (trained, *rest):
@@ -195,12 +196,12 @@ def _within(given: list[torch.Tensor], wanted: list[torch.Tensor], tolerance: fl
     return gap
 
 
-def max_gap(given: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) -> float:
-    """Greatest absolute difference; NaN where there is one."""
-    return float(torch.stack([(a - b).abs().max() for a, b in zip(given, wanted, strict=True)]).max())
+def max_gap(given: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor], *, least: float = 1.0) -> float:
+    """Greatest difference, each over its output's greatest value, or `least` where that is less; NaN with a NaN."""
+    pairs = zip(given, wanted, strict=True)
+    return float(torch.stack([(a - b).abs().max() / b.abs().max().clamp_min(least) for a, b in pairs]).max())
 
 
 def relative_gap(given: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) -> float:
     """Greatest difference, relative to the greatest value of each output; NaN where there is one."""
-    sizes = [t.abs().max().clamp_min(1e-12) for t in wanted]
-    return max_gap(*[[t / size for t, size in zip(each, sizes, strict=True)] for each in (given, wanted)])
+    return max_gap(given, wanted, least=1e-12)

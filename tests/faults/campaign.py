@@ -249,17 +249,9 @@ def acked_in(folder: Path) -> int:
 def clear_end(ended: Ended) -> bool:
     """Whether a search that was asked to end, or could not go on, has done so in one clear line at most."""
     lines = [line for line in ended.errors.splitlines() if line.strip()]
-    if ended.status == 0 and _unheard(lines):
-        return True
     if ended.status == 0 or ended.status in (-signal.SIGKILL, -signal.SIGTERM):
         return not lines
     return ended.status in (2, 130) and len(lines) <= 1 and all(line.startswith("gas: ") for line in lines)
-
-
-def _unheard(lines: list[str]) -> bool:
-    """Whether all that was said is that Python dropped Ctrl-C: it fell while a generator was put away, where Python
-    passes no exception on, whatever the program does; the search went on to its end."""
-    return bool(lines) and lines[0].startswith("Exception ignored in: <generator") and "KeyboardInterrupt" in lines[-1]
 
 
 def batter(
