@@ -14,7 +14,7 @@ from gas.errors import SettingError
 @click.argument("design", nargs=-1, required=True)
 @click.option("--out", required=True, help="Folder to write to.")
 @click.option("--name", help="Name of the files [default: the design's].")
-@click.option("--overwrite", is_flag=True, help="Replace files of that name.")
+@click.option("--overwrite", is_flag=True, help="Replace files of that name, and remove forms that become untrue.")
 @click.option("--weights", metavar="FILE", help="Weights of gas train (.safetensors) [default: untrained ones].")
 @click.option("--seed", default=0, show_default=True, help="Seed of the initial weights.")
 @click.option("--no-fold", is_flag=True, help="Leave out the form folded for inference.")

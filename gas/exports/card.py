@@ -116,12 +116,14 @@ class Made:
         sizes: Size of each format's (first) file, bytes.
         exporter: By which of torch's exporters the ONNX model was made.
         speed: How long int8 takes beside float32.
+        trained: Whether weights were given.
     """
 
     found: Differences
     sizes: Mapping[str, int] = field(default_factory=dict)
     exporter: str = ""
     speed: Speed | None = None
+    trained: bool = False
 
 
 def card_text(
@@ -200,7 +202,7 @@ def _checks(name: str, made: Made) -> str:
 
 def other_words(result: Any) -> list[str]:
     """What the checks found of an export's files beside the source (an ExportResult), a line each."""
-    return check_lines(result.name, Made(result.checks, {}, result.exporter, result.speed))
+    return check_lines(result.name, Made(result.checks, {}, result.exporter, result.speed, result.trained))
 
 
 def check_lines(name: str, made: Made) -> list[str]:
@@ -215,7 +217,8 @@ def check_lines(name: str, made: Made) -> list[str]:
     if "int8" in found.formats:
         file, error = f"{name}{SUFFIXES['int8'][0]}", found.formats["int8"]
         same = f"on real images (digits) {found.agreement:.1%} have the same greatest score"
-        lines.append(f"{file}: its scores are off by {error:.2g} of their norm; {same}")
+        little = "" if made.trained else "; untrained scores lie close together: look again after training"
+        lines.append(f"{file}: its scores are off by {error:.2g} of their norm; {same}{little}")
     if made.speed:
         speed = made.speed
         spread = f"quartiles {speed.low:.3f} to {speed.high:.3f}, {speed.rounds} rounds in turns"

@@ -96,7 +96,8 @@ def export_design(
         model: A built model of this design whose weights are to be kept; by default a seeded initialisation.
         seed: Seed of that initialisation.
         facts: What is known of the design: see `gas.exports.facts`.
-        overwrite: Whether files of these names may be replaced.
+        overwrite: Whether files of these names may be replaced. Where the weights become others, the forms of before
+            that are not made again are removed: they would be of another network.
         fold: False to leave out the form folded for inference.
         formats: Others beside the source: `timm`, `onnx`, `int8`, `pt2`, or `all`.
         seconds: How long int8 is timed beside float32.
@@ -123,10 +124,14 @@ def export_design(
         exporter = _write_formats(architecture, fuse(reference) if fold else reference.eval(), work, name, wanted)
         found = _check(architecture, reference, work, name, parts=wanted, folded=folded is not None, run=run)
         speed = speed_of(architecture, work, name, seconds=seconds) if "int8" in wanted else None
-        made = Made(found, {part: (work / files[part][0]).stat().st_size for part in wanted}, exporter, speed)
+        sizes = {part: (work / files[part][0]).stat().st_size for part in wanted}
+        made = Made(found, sizes, exporter, speed, trained=model is not None)
         (work / f"{name}.md").write_text(card_text(architecture, name, made=made, **words), encoding="utf-8")
+        stale = () if _same_weights(work, folder, name) else itertools.chain(*SUFFIXES.values())
         for file in itertools.chain(*files.values()):
             os.replace(work / file, folder / file)
+        for suffix in set(stale) - set(itertools.chain(*(SUFFIXES[part] for part in wanted))):
+            (folder / f"{name}{suffix}").unlink(missing_ok=True)
     paths = [folder / file for file in files.pop("source")]
     others = {part: folder / file for part, (file,) in files.items()}
     return ExportResult(name, *paths, found.trained, model is not None, found.folded, others, found, exporter, speed)
@@ -160,6 +165,20 @@ def _refuse_existing(folder: Path, names: Sequence[str], overwrite: bool) -> Non
         more = f" (and {', '.join(there[1:])})" if there[1:] else ""
         expected = "expected another folder or name, or overwrite"
         raise SettingError(f"{folder / there[0]}: already exists{more}; {expected}")
+
+
+def _same_weights(work: Path, folder: Path, name: str) -> bool:
+    """Whether the design and weights made are those that stand in the folder, so that other forms of them stay true."""
+    from safetensors import SafetensorError, safe_open
+
+    made, there = (place / f"{name}.safetensors" for place in (work, folder))
+    try:  # not byte by byte: the head of such a file has no fixed order
+        with safe_open(made, "pt") as new, safe_open(there, "pt") as old:
+            if new.metadata().get("design") != (old.metadata() or {}).get("design") or new.keys() != old.keys():
+                return False
+            return all(torch.equal(new.get_tensor(key), old.get_tensor(key)) for key in new.keys())  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return False
 
 
 def _write_formats(architecture: Architecture, model: nn.Module, work: Path, name: str, wanted: Sequence[str]) -> str:

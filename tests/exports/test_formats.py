@@ -108,6 +108,18 @@ def test_files_that_exist_are_named_all_at_once_before_any_work(exported, monkey
         export_design(folding(), folder, formats="all")
 
 
+def test_forms_that_new_weights_make_untrue_are_removed(tmp_path):
+    def looked_at(request):
+        return checker.check({**request, "parts": ["source"]})
+
+    onnx = tmp_path / "tiny.onnx"
+    for seed, there in ((0, True), (1, False)):
+        export_design(tiny(), tmp_path, seed=0, overwrite=True, run=looked_at)
+        onnx.write_text("of seed 0")
+        export_design(tiny(), tmp_path, seed=seed, overwrite=True, run=looked_at)
+        assert onnx.exists() == there
+
+
 def test_nothing_is_left_of_an_export_that_fails(tmp_path, monkeypatch):
     def fail(*_):
         raise ExportError("torch.export: cannot follow the design: so be it")
