@@ -127,11 +127,7 @@ def export_design(
         sizes = {part: (work / files[part][0]).stat().st_size for part in wanted}
         made = Made(found, sizes, exporter, speed, trained=model is not None)
         (work / f"{name}.md").write_text(card_text(architecture, name, made=made, **words), encoding="utf-8")
-        stale = () if _same_weights(work, folder, name) else itertools.chain(*SUFFIXES.values())
-        for file in itertools.chain(*files.values()):
-            os.replace(work / file, folder / file)
-        for suffix in set(stale) - set(itertools.chain(*(SUFFIXES[part] for part in wanted))):
-            (folder / f"{name}{suffix}").unlink(missing_ok=True)
+        _move(work, folder, name, list(itertools.chain(*files.values())))
     paths = [folder / file for file in files.pop("source")]
     others = {part: folder / file for part, (file,) in files.items()}
     return ExportResult(name, *paths, found.trained, model is not None, found.folded, others, found, exporter, speed)
@@ -165,6 +161,17 @@ def _refuse_existing(folder: Path, names: Sequence[str], overwrite: bool) -> Non
         more = f" (and {', '.join(there[1:])})" if there[1:] else ""
         expected = "expected another folder or name, or overwrite"
         raise SettingError(f"{folder / there[0]}: already exists{more}; {expected}")
+
+
+def _move(work: Path, folder: Path, name: str, files: Sequence[str]) -> None:
+    """Puts files into their place; of the forms that stand there already, those that become untrue are removed."""
+    known = (
+        [] if _same_weights(work, folder, name) else [name + suffix for suffix in itertools.chain(*SUFFIXES.values())]
+    )
+    for file in files:
+        os.replace(work / file, folder / file)
+    for file in set(known) - set(files):
+        (folder / file).unlink(missing_ok=True)
 
 
 def _same_weights(work: Path, folder: Path, name: str) -> bool:
