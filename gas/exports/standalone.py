@@ -124,8 +124,7 @@ def export_design(
         exporter = _write_formats(architecture, fuse(reference) if fold else reference.eval(), work, name, wanted)
         found = _check(architecture, reference, work, name, parts=wanted, folded=folded is not None, run=run)
         speed = speed_of(architecture, work, name, seconds=seconds) if "int8" in wanted else None
-        sizes = {part: (work / files[part][0]).stat().st_size for part in wanted}
-        made = Made(found, sizes, exporter, speed, trained=model is not None)
+        made = Made(found, _sizes(work, files), exporter, speed, trained=model is not None)
         (work / f"{name}.md").write_text(card_text(architecture, name, made=made, **words), encoding="utf-8")
         _move(work, folder, name, list(itertools.chain(*files.values())))
     paths = [folder / file for file in files.pop("source")]
@@ -161,6 +160,10 @@ def _refuse_existing(folder: Path, names: Sequence[str], overwrite: bool) -> Non
         more = f" (and {', '.join(there[1:])})" if there[1:] else ""
         expected = "expected another folder or name, or overwrite"
         raise SettingError(f"{folder / there[0]}: already exists{more}; {expected}")
+
+
+def _sizes(work: Path, files: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    return {part: (work / names[0]).stat().st_size for part, names in files.items()}
 
 
 def _move(work: Path, folder: Path, name: str, files: Sequence[str]) -> None:
