@@ -184,6 +184,25 @@ def test_the_menus_put_other_metrics_on_the_axes(browser: Any, run: Run) -> None
     assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
 
 
+def test_without_webgl_the_third_metric_is_a_colour_and_that_is_said(browser: Any) -> None:
+    script = """window.kept = HTMLCanvasElement.prototype.getContext;
+        HTMLCanvasElement.prototype.getContext = function (kind) {
+            return kind.startsWith('webgl') ? null : kept.apply(this, arguments) }"""
+    js(browser, script)
+    try:
+        choose(browser, "axis-c", "params")
+        assert js(browser, "return document.getElementById('no-depth').hidden")
+        choose(browser, "axis-how", "depth")
+        assert not js(browser, "return document.getElementById('no-depth').hidden")
+        assert drawn(browser, "front")["type"] == "scatter"
+        assert len(drawn(browser, "front")["color"]) > 1
+    finally:
+        js(browser, "HTMLCanvasElement.prototype.getContext = window.kept")
+        choose(browser, "axis-how", "color")
+        choose(browser, "axis-c", "")
+    assert js(browser, "return document.getElementById('no-depth').hidden")
+
+
 def test_the_page_and_the_notebook_draw_the_same_steps(browser: Any, run: Run) -> None:
     """The front of two axes is worked out in the page and in Python, by different means."""
     for x in ("params", "macs"):

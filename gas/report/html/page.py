@@ -31,7 +31,7 @@ from gas.report.tables import MACS_NOTE, Column
 from gas.run import Run
 
 FILE = "report.html"
-MOST_BLOCKS = 500
+MOST_BLOCKS = 2000
 """Designs that can be opened block by block, at most: the front, then the others as they were told."""
 ENDS = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
 

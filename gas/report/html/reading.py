@@ -54,7 +54,8 @@ class Contents:
             chosen, reason = run.preferred()
         elif (run.frame()["status"] == "ok").any():
             reason = "no design meets every constraint as measured"
-        return cls(run, chosen, reason, front, run.frame(), event_times(run.path), is_running(run.path))
+        frame = run.checks.beside(run.frame())
+        return cls(run, chosen, reason, front, frame, event_times(run.path), is_running(run.path))
 
     def __post_init__(self) -> None:
         import pandas as pd

@@ -42,10 +42,12 @@
     }
   }
 
+  function webgl() { return Boolean(document.createElement("canvas").getContext("webgl")); }
+
   function drawAll() {
-    const webgl = Boolean(document.createElement("canvas").getContext("webgl"));
+    const able = webgl();
     for (const name of Object.keys(data.figures)) {
-      if (name === "parallel" && !webgl) byId("no-webgl").hidden = false;
+      if (name === "parallel" && !able) byId("no-webgl").hidden = false;
       else draw(name);
     }
   }
@@ -110,7 +112,8 @@
 
   function reaxis() {
     const [x, y, c, how] = ["axis-x", "axis-y", "axis-c", "axis-how"].map((id) => byId(id).value);
-    const deep = c && how === "depth";
+    const asked = Boolean(c && how === "depth"), deep = asked && webgl();
+    byId("no-depth").hidden = deep || !asked;
     const figure = JSON.parse(JSON.stringify(original));
     const traces = [];
     for (const trace of figure.data) {
@@ -155,7 +158,7 @@
     const box = byId("panel-blocks"), rows = data.blocks[id];
     box.replaceChildren();
     if (!rows) {
-      add(box, "p", "This page holds the blocks of the front and of the first designs only; the command below prints them.", "missing");
+      add(box, "p", "This page holds the blocks of the front and of the first designs only; the command below prints those of this one.", "missing");
       return;
     }
     const table = add(box, "table");
