@@ -39,6 +39,7 @@ def test_the_names_are_sorted_and_no_other_is_invented() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", gas.__version__)
 
 
+@pytest.mark.slow  # imports everything there is
 def test_names_stay_what_they_are_whatever_is_imported_first() -> None:
     """A sub-package of the same name would take the function's place on import."""
     code = """

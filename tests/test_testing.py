@@ -52,7 +52,12 @@ def failure(check: Callable[..., None], name: str, *only: str) -> str:
 # All checks of one thing in one call, as a contributor makes it; the contract tests make the rest.
 @pytest.mark.parametrize(
     ("check", "name"),
-    [(check_pattern, "mlp"), (check_generator, "random"), (check_proxy, "pca_count"), (check_target, "cpu_eager")],
+    [
+        pytest.param(check_pattern, "mlp", marks=pytest.mark.slow),
+        (check_generator, "random"),
+        pytest.param(check_proxy, "pca_count", marks=pytest.mark.slow),
+        (check_target, "cpu_eager"),
+    ],
 )
 def test_what_is_right_passes(check: Callable[..., None], name: str) -> None:
     check(name)

@@ -28,6 +28,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(not keep_memory(), reason="no glibc: its allocator is not used")
+@pytest.mark.slow
 def test_memory_that_was_used_once_is_not_asked_for_again() -> None:
     faults = {}
     for how in ("plain", "kept"):

@@ -22,7 +22,7 @@ from gas.evaluators import Work, create
 from gas.evaluators import ray_actors as module
 from gas.evaluators._cluster import HELLO, SESSION, SOCKET_PATH, _ask, _knock, _short_folder, connect
 
-WORK = Work((("troubles", {"seed": 5}),), limit_s=1.0, memory_mib=256, modules=("troubles",))
+WORK = Work((("troubles", {"seed": 5}),), limit_s=2.0, memory_mib=256, modules=("troubles",))
 
 GOOD = {"troubles": 1.0, "troubles_seed": 5.0, "troubles_threads": 1.0}
 OUTCOMES = {

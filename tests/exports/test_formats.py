@@ -42,6 +42,21 @@ def exported(tmp_path_factory):
     return model, export_design(folding(), folder, model=model, formats=("all",), seconds=0.1), folder
 
 
+def test_a_form_beside_the_source_is_written_and_told(tmp_path):
+    model = trained(build(tiny(), seed=5))
+    result = export_design(tiny(), tmp_path, model=model, formats=("onnx",), run=checker.check)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "tiny.py",
+        "tiny.safetensors",
+        "tiny.yaml",
+        "tiny.md",
+        "tiny.onnx",
+    }
+    assert result.checks.formats["onnx"] <= 1e-4
+    assert f"ONNX, opset {OPSET}" in result.card.read_text()
+
+
+@pytest.mark.slow  # all forms of a design take half a minute; so do the tests that look at them
 def test_every_format_is_written_and_told(exported):
     _, result, folder = exported
     assert {path.name for path in folder.iterdir()} == {f"folding{s}" for part in SUFFIXES.values() for s in part}
@@ -58,6 +73,7 @@ def test_every_format_is_written_and_told(exported):
     assert "{" not in card
 
 
+@pytest.mark.slow
 def test_onnx_and_int8_take_any_batch(exported):
     import onnxruntime
 
@@ -73,6 +89,7 @@ def test_onnx_and_int8_take_any_batch(exported):
         assert np.abs(scores - wanted).max() <= tolerance * np.abs(wanted).max()
 
 
+@pytest.mark.slow
 def test_opset_and_int8_weights_are_what_the_card_says(exported):
     import onnx
 
@@ -84,6 +101,7 @@ def test_opset_and_int8_weights_are_what_the_card_says(exported):
     assert "ConvInteger" not in kinds
 
 
+@pytest.mark.slow
 def test_a_saved_program_takes_any_batch(exported):
     model, result, _ = exported
     program = torch.export.load(str(result.others["pt2"])).module()
@@ -101,6 +119,7 @@ def test_windows_and_prunings_take_any_batch(design, tmp_path):
     assert result.exporter == TRACED or design.name == "windows"
 
 
+@pytest.mark.slow
 def test_files_that_exist_are_named_all_at_once_before_any_work(exported, monkeypatch):
     _, _, folder = exported
     monkeypatch.setattr(standalone, "_reference", lambda *_: pytest.fail("work was done"))
@@ -141,6 +160,7 @@ def test_a_format_that_is_not_known_or_lacks_a_package_is_one_line(monkeypatch):
         chosen(("int8",))
 
 
+@pytest.mark.slow
 def test_a_model_that_computes_something_else_is_found_out(exported):
     model, _, folder = exported
     other = trained(build(folding(), seed=6), seed=4)
@@ -169,6 +189,7 @@ def registered(timm, exported):
         sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 def test_timm_creates_what_gas_builds(registered, exported):
     model, _, folder = exported
     found = differences(
@@ -178,6 +199,7 @@ def test_timm_creates_what_gas_builds(registered, exported):
     assert not found.skipped
 
 
+@pytest.mark.slow
 def test_timm_reads_all_that_its_scripts_ask_for(registered):
     timm, module, model = registered
     x = torch.randn(2, 3, 32, 32)
@@ -200,8 +222,8 @@ def test_timm_reads_all_that_its_scripts_ask_for(registered):
         timm.create_model("folding", in_chans=1)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.slow
 def test_timms_factories_train_it(registered, tmp_path):
     timm, _, _ = registered
     from timm.optim import create_optimizer_v2

@@ -74,7 +74,8 @@ def test_the_card_says_what_was_not_done(exported):
     assert "{" not in text
 
 
-@pytest.mark.parametrize("form", [pytest.param("exported", marks=pytest.mark.slow), "foldable"])
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["exported", "foldable"])
 def test_the_code_on_the_card_runs_without_gas(form, request):
     _, result, folder = request.getfixturevalue(form)
     blocks = result.card.read_text().split("```python\n")[1:]
@@ -104,6 +105,7 @@ def test_both_forms_of_a_design_that_folds_are_checked(foldable):
         assert set(file.keys()) == set(model.state_dict())  # the form to train
 
 
+@pytest.mark.slow
 def test_what_does_not_fold_is_as_simple_as_before(exported, tmp_path):
     assert exported[1].folded_difference is None
     text = exported[1].source.read_text()
@@ -153,6 +155,7 @@ def test_pooled_features_fold_too(foldable):
         torch.testing.assert_close(module.fuse(pooled)(x), pooled.eval()(x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_wrong_folding_is_found_out(foldable, tmp_path):
     model, result, _ = foldable
     wrong = tmp_path / "folding.py"

@@ -9,8 +9,8 @@ from faults.campaign import BUDGET, Setting, clean, kill_campaign
 from faults.nursery import Nursery
 
 KILLS = [
-    ("plain", 50),
-    ("ladder", 40),
+    ("plain", 30),
+    ("ladder", 25),
     pytest.param("plain", 80, marks=pytest.mark.slow),
     pytest.param("ladder", 70, marks=pytest.mark.slow),
 ]

@@ -14,9 +14,9 @@ def test_the_registry_holds_a_pattern_of_every_kind() -> None:
     assert {PATTERNS.get(name).kind for name in PATTERNS} == set(KINDS)
 
 
-# Exports take as long as all else together. Quick are those of every fourth pattern, which whole designs of
+# Exports take as long as all else together. Quick are those of every tenth pattern, which whole designs of
 # tests/exports add to; a new pattern's own is checked by hand before it goes in, and by `make test-all`.
-LONG = {(name, "export") for number, name in enumerate(PATTERNS.names()) if number % 4}
+LONG = {(name, "export") for number, name in enumerate(PATTERNS.names()) if number % 10}
 CASES = [
     pytest.param(name, check, share, marks=[pytest.mark.slow] * (share == 1.0 or (name, check) in LONG))
     for name in PATTERNS.names()

@@ -111,7 +111,13 @@ def gap(got: Tensor, wanted: Tensor) -> float:
 
 # Each has a smaller sister in the zoo, made of the same parts, which quick tests look at.
 LARGER = {
+    "cmt_s",
+    "efficientformerv2_s1",
     "efficientformerv2_s2",
+    "efficientmod_s",
+    "efficientmod_xs",
+    "efficientvit_m1",
+    "efficientvit_m2",
     "efficientvit_m3",
     "efficientvit_m4",
     "efficientvit_m5",
@@ -119,12 +125,18 @@ LARGER = {
     "fastvit_sa24",
     "hiera_base",
     "hiera_small",
+    "mobilevit_s",
+    "mobilevit_xs",
+    "mobilevitv2_100",
     "mobilevitv2_200",
+    "parformer_b2",
     "pit_s",
     "pit_xs",
+    "shvit_s2",
     "shvit_s3",
     "supervit_deit_small_k10",
     "swiftformer_l1",
+    "swiftformer_s",
 }
 
 
