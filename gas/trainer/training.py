@@ -174,7 +174,10 @@ def _run(store: Store, place: Place, stop_at: float | None, tell: Tell | None, n
     if place.workers > 1 or place.ray_address is not None:
         from gas.trainer.workers import run_on_ray
 
-        run_on_ray(job, place.workers, place.ray_address, tell=listen)
+        try:
+            run_on_ray(job, place.workers, place.ray_address, tell=listen)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"stopped; the last checkpoint is of step {_result(store, []).step}") from None
         return _result(store, notes)
     with _interruptible() as stop:
         run_job(job, stop=stop, tell=listen)

@@ -44,6 +44,7 @@ def run_on_ray(job: Job, workers: int, address: str | None, *, tell: Tell) -> No
 
     Raises:
         GasError: What a worker ran into, or that workers were lost too often.
+        KeyboardInterrupt: It was broken off by Ctrl-C; the checkpoint of the last epoch stands.
     """
     place = Path(job.folder) / _RAY
     shutil.rmtree(place, ignore_errors=True)
@@ -79,7 +80,10 @@ def _fit(job: Job, workers: int, place: Path) -> None:
         ),
     )
     try:
-        result = trainer.fit()
+        with _own_sigint():
+            result = trainer.fit()
+    except SystemExit:  # how Ray Train's own handler of Ctrl-C leaves, when the workers have ended
+        raise KeyboardInterrupt from None
     except Exception as error:  # Ray's own kinds differ from version to version
         raise RunError(f"train: workers were lost: {reason_of(error)}; go on with --resume") from error
     if result.error is not None:
@@ -105,6 +109,17 @@ def _loop(config: dict[str, Any]) -> None:
     except GasError as error:
         failed.write_text(json.dumps(str(error)), encoding="utf-8")
         raise
+
+
+@contextlib.contextmanager
+def _own_sigint() -> Iterator[None]:
+    """Puts the handler of Ctrl-C back: Ray Train leaves its own behind, which knows a training that is over."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError, TypeError):  # not the main thread, or a handler not set from Python
+            signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

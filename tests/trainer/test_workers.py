@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from safetensors.torch import load_file
 from trainer.small_training import design, folder, mortal_loop
 
 from gas.errors import RunError
+from gas.exports.design_file import design_text
 from gas.trainer import train
 from gas.trainer import workers as on_ray
 
@@ -62,3 +67,30 @@ def test_what_a_worker_runs_into_is_told_in_a_line(pets, tmp_path):
     recipe = {**RECIPE, "rate": 1e9, "warm_epochs": 0.0, "clip": None, "epochs": 200}
     with pytest.raises(RunError, match=r"^training diverged: .* \(epoch \d+ of 200\)"):
         train(design(), data=pets, out=tmp_path / "run", overrides=recipe, loaders=0, workers=2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_a_training_that_goes_on(tmp_path, number):
+    (tmp_path / "small.yaml").write_text(design_text(design(), "small"))
+    words = ["small.yaml", "--data", "digits", "--set", "epochs=4000", "--workers", "2", "--out", "run"]
+    command = [sys.executable, "-m", "gas.cli", "train", *words]
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes
+    )
+    try:
+        for _ in range(2):  # a line of the bar for each epoch; the checkpoint of the first stands by the second
+            line = process.stderr.readline()
+            assert "steps" in line, line
+        process.send_signal(number)
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    told = re.fullmatch(
+        r"gas: training stopped; the last checkpoint is of step (\d+); go on with: gas train --out run .*--resume.*",
+        err.splitlines()[-1],
+    )
+    assert "Traceback" not in err + out
+    result = train(out=tmp_path / "run", resume=True, seconds=0.5)
+    assert result.step >= int(told[1]) > 0
