@@ -255,7 +255,8 @@ def _print_result(run: Run, ended: str, seconds: float) -> None:
     front, frame = run.front(), run.frame()
     states = ", ".join(f"{count} {status}" for status, count in frame["status"].value_counts().items())
     why = {"budget": "the budget is spent", "time": "the time is up", "exhausted": "there is nothing left to propose"}
-    print(f"{run.space.name}: {len(frame)} candidates ({states}) in {seconds:.0f} s; {why[ended]}")
+    came = f"{len(frame)} candidates" + f" ({states})" * bool(states)
+    print(f"{run.space.name}: {came} in {seconds:.0f} s; {why[ended]}")
     print(f"led by {run.settings.proxy}: {run.record['proxy'].get('why', 'as asked for')}")
     quoted = shlex.quote(str(run.path))
     if front.empty:

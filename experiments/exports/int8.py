@@ -1,15 +1,18 @@
-"""Compares ways to int8 on the designs that are named: error, agreement, size and time, each beside float32.
+"""Compares ways to int8 on some designs: error, agreement, size and time, each beside float32; a row each in int8.csv.
 
     PYTHONPATH=. python experiments/exports/int8.py turbovit deit_small efficientvit_m2 fastvit_t8
 
+All ways take turns on one thread. `ratio` is the median of the ratios to float32 in the same engine, round by round.
 torchao is tried where it is installed.
 """
 
 from __future__ import annotations
 
 import copy
+import csv
 import importlib.util
 import logging
+import statistics
 import sys
 import tempfile
 import warnings
@@ -29,11 +32,14 @@ WAYS = {
     "ONNX Runtime, by tensor": {"op_types_to_quantize": ["MatMul", "Gemm"]},
     "ONNX Runtime, convolutions too": {},
 }
+TORCH, ORT = "torch, float32", "ONNX Runtime, float32"
 IMAGES, SECONDS = 16, 8.0
+OUT = Path(__file__).parent / "int8.csv"
+COLUMNS = ("design", "way", "ms", "q1_ms", "q3_ms", "ratio", "error", "agreement", "mb")
 
 
-def compare(name: str, folder: Path) -> None:
-    """Prints a line for each way."""
+def compare(name: str, folder: Path) -> list[dict[str, object]]:
+    """A row for each way."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     design = load(name)
@@ -46,22 +52,33 @@ def compare(name: str, folder: Path) -> None:
     one, float32 = x[:1].numpy(), folder / "float32.onnx"
     save_onnx(model, x[:3], float32)
     session = target.session(float32.read_bytes())
-    runs = {"eager, float32": lambda: model(x[:1]), "ONNX Runtime, float32": lambda: session.run(None, {"images": one})}
-    told = {"ONNX Runtime, float32": f"{float32.stat().st_size / 1e6:.2f} MB"}
+    runs = {TORCH: lambda: model(x[:1]), ORT: lambda: session.run(None, {"images": one})}
+    found = {ORT: {"mb": mb(float32)}}
     for way, options in WAYS.items():
         path = folder / "int8.onnx"
         quantize_dynamic(float32, path, weight_type=QuantType.QInt8, **options)
         quantised = target.session(path.read_bytes())
         scores = torch.from_numpy(quantised.run(None, {"images": x.numpy()})[0])
-        told[way] = f"{error(scores, wanted)}, {path.stat().st_size / 1e6:.2f} MB"
+        found[way] = errors(scores, wanted) | {"mb": mb(path)}
         runs[way] = lambda quantised=quantised: quantised.run(None, {"images": one})
     for way, module in in_torch(model).items():
         with torch.inference_mode():
-            told[way] = error(module(x), wanted)
+            found[way] = errors(module(x), wanted)
         runs[way] = lambda module=module: module(x[:1])
-    for way, timing in measure(runs, seconds=SECONDS, threads=1, clock="cpu").items():
-        quartiles = f"quartiles {timing.q1_ms:.2f} to {timing.q3_ms:.2f}"
-        print(f"{name}: {way}: {timing.median_ms:.2f} ms ({quartiles}); {told.get(way, '')}", flush=True)
+    with torch.inference_mode():
+        timings = measure(runs, seconds=SECONDS * len(runs), threads=1, clock="cpu")
+    rows = []
+    for way, timing in timings.items():
+        base = timings[ORT if way == ORT or way in WAYS else TORCH]
+        ratio = statistics.median(a / b for a, b in zip(timing.series, base.series, strict=True))
+        row = {"design": name, "way": way, "ms": f"{timing.median_ms:.3f}", "q1_ms": f"{timing.q1_ms:.3f}"}
+        rows.append(row | {"q3_ms": f"{timing.q3_ms:.3f}", "ratio": f"{ratio:.3f}"} | found.get(way, {}))
+    return rows
+
+
+def mb(path: Path) -> str:
+    """Size of a file."""
+    return f"{path.stat().st_size / 1e6:.2f}"
 
 
 def in_torch(model: nn.Module) -> dict[str, nn.Module]:
@@ -79,16 +96,20 @@ def in_torch(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-def error(scores: torch.Tensor, wanted: torch.Tensor) -> str:
+def errors(scores: torch.Tensor, wanted: torch.Tensor) -> dict[str, str]:
     """The norm of the differences over that of the scores, and the share of images with the same greatest score."""
     same = (scores.argmax(1) == wanted.argmax(1)).float().mean()
-    return f"error {float((scores - wanted).norm() / wanted.norm()):.3f}, same greatest score {float(same):.2f}"
+    return {"error": f"{float((scores - wanted).norm() / wanted.norm()):.4f}", "agreement": f"{float(same):.2f}"}
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, OUT.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
+        writer.writeheader()
         for word in sys.argv[1:]:
-            compare(word, Path(place))
+            for line in compare(word, Path(place)):
+                writer.writerow(line)
+                print(*line.values(), flush=True)

@@ -32,8 +32,8 @@ OUTCOMES = {
     "nan": "ValueError: troubles: got nan; expected a finite number",
     "allocates": "MemoryError: .* allocate .*",
     "grows": "MemoryError",
-    "watches": "over its time limit of 1 s: TimeoutError: out of time at step 7",
-    "hangs": "over its time limit of 1 s.*",
+    "watches": "over its time limit of 2 s: TimeoutError: out of time at step 7",
+    "hangs": "over its time limit of 2 s.*",
 }
 DEADLY = "its worker was killed or crashed, 2 times: .+"
 
