@@ -123,7 +123,7 @@ def in_fresh(request: dict) -> dict:
     """What the checker answers in a fresh process; for timm, which needs help to be imported on some machines, here."""
     answer = fresh({**request, "parts": [part for part in request["parts"] if part != "timm"]})
     if "timm" in request["parts"]:
-        with torch.inference_mode():
+        with torch.no_grad():
             answer["timm"] = checker.check_timm(Path(request["folder"]), request["name"], request["images"][:2])
     return answer
 

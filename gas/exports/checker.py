@@ -44,7 +44,7 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
     """
     folder, name, images = Path(request["folder"]), request["name"], request["images"]
     answer: dict[str, Any] = {}
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference_mode: tensors made within it take other kernels, which round otherwise
         if "source" in request["parts"]:
             answer["source"] = check_source(folder, name, images[:2], request["folded"], request["other"])
         if "timm" in request["parts"]:

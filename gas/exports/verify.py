@@ -19,7 +19,7 @@ from gas.errors import ExportError
 from gas.exports import checker
 from gas.exports.formats import SUFFIXES
 
-TOLERANCE = 1e-6  # absolute, of outputs up to 1; above, relative to their greatest: float32 rounds relative to size
+TOLERANCE = 1e-6
 FOLDED_TOLERANCE = 1e-4  # relative: folding multiplies weights beforehand, so float32 rounds elsewhere
 INT8_LIMIT = 0.5  # of the scores' norm: beyond it the file does not compute the design any more
 LIMIT_S = 600
@@ -33,8 +33,7 @@ class Differences:
     """How far an exported file is from the design as gas builds it, over scores and feature maps.
 
     Args:
-        trained: Greatest difference of the form to train: absolute, and relative to an output's greatest value where
-            that is above 1.
+        trained: Greatest absolute difference of the form to train; as a rule 0, for it does the same in the same order.
         folded: Greatest difference of the folded form from the same, relative to the greatest value of each output;
             None where the file has no such form.
         formats: By format (timm, onnx, pt2, int8), its greatest difference from the design, relative to the greatest
@@ -89,7 +88,7 @@ def differences(
     request = {"folder": str(folder.resolve()), "name": name, "images": x, "folded": folded, "parts": list(parts)}
     request |= {"real": x if real is None else real, "threads": torch.get_num_threads()}
     request |= {"other": 0 if other is None else int(other.resolution)}  # type: ignore[arg-type]
-    with torch.inference_mode():
+    with torch.no_grad():
         scores, few = model(x), model(x[:2])  # a matrix product of another batch rounds otherwise
         maps = model.forward_features(x[:2])  # type: ignore[operator]
     answer = (run or fresh)(request)
@@ -106,7 +105,7 @@ def differences(
         if part in answer:
             found[part] = _within(answer[part], wanted, FOLDED_TOLERANCE, f"{name}{SUFFIXES[part][0]}")
     if "int8" in answer:
-        with torch.inference_mode():
+        with torch.no_grad():
             truth = model(request["real"])
         found["int8"], agreement = _of_int8(answer["int8"], [*wanted, truth], f"{name}{SUFFIXES['int8'][0]}")
     return Differences(trained, relative, found, skipped, agreement, request["other"])
@@ -137,7 +136,7 @@ def _of_source(
     x: torch.Tensor,
     other: nn.Module | None,
 ) -> tuple[float, float | None]:
-    """Differences of the form to train (see `Differences`), and of the folded one, relative."""
+    """Differences of the form to train, absolute, and of the folded one, relative."""
     file, source = f"{name}.py", answer["source"]
     trained, *rest = source["forms"]
     for form in (trained, *rest):
@@ -149,7 +148,7 @@ def _of_source(
         *zip(source["only"], [*wanted[1:], wanted[-1]], strict=True),
     ]
     if other is not None:
-        with torch.inference_mode():
+        with torch.no_grad():
             expected = other.eval()(checker.resized(x[:2], int(other.resolution)))  # type: ignore[arg-type]
         pairs += [(source["other"][0], expected)]
     found = max_gap(*zip(*pairs, strict=True))
@@ -196,12 +195,12 @@ def _within(given: list[torch.Tensor], wanted: list[torch.Tensor], tolerance: fl
     return gap
 
 
-def max_gap(given: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor], *, least: float = 1.0) -> float:
-    """Greatest difference, each over its output's greatest value, or `least` where that is less; NaN with a NaN."""
-    pairs = zip(given, wanted, strict=True)
-    return float(torch.stack([(a - b).abs().max() / b.abs().max().clamp_min(least) for a, b in pairs]).max())
+def max_gap(given: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) -> float:
+    """Greatest absolute difference; NaN where there is one."""
+    return float(torch.stack([(a - b).abs().max() for a, b in zip(given, wanted, strict=True)]).max())
 
 
 def relative_gap(given: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) -> float:
     """Greatest difference, relative to the greatest value of each output; NaN where there is one."""
-    return max_gap(given, wanted, least=1e-12)
+    sizes = [t.abs().max().clamp_min(1e-12) for t in wanted]
+    return max_gap(*[[t / size for t, size in zip(each, sizes, strict=True)] for each in (given, wanted)])

@@ -16,13 +16,14 @@ from trainer.small_training import folder
 
 PAGES = ("README.md", "runs.md", "deployment.md", "zoo.md", "searching.md")  # the others have tests of their own
 NOT_RUN = {"HOST:6379": "asks for a cluster with GPUs; tests/evaluators join a local one"}
+ONCE = "--set epochs=1 --set warm_epochs=0"
 # What a command ends with here, so that it takes seconds; what is said last holds.
 SHORTER = {
     r"gas search --space": "--budget 30 --time none",
     r"gas search --resume": "--budget 32",
-    r"gas train .*--recipe imagenet_300ep": "--set epochs=1 --set warm_epochs=0 --set batch=8 --set group=8 --set min_rate=1e-7 --time 30s",
+    r"gas train .*--recipe imagenet_300ep": f"{ONCE} --set batch=8 --set group=8 --set min_rate=1e-7 --time 30s",
     r"gas train .*--data digits": "--set epochs=2 --set warm_epochs=1",
-    r"gas train .*--data photos": "--set epochs=1 --set warm_epochs=0",
+    r"gas train .*--data photos": ONCE,
     r"gas train --out trained --resume": "",
 }
 FEW = 'proxy="short_training", budget=4, generator="random", fidelity={"images": 64, "validation": 64, "batch": 8}'
