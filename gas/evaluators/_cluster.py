@@ -128,7 +128,7 @@ def _start(cpus: int) -> None:
     import ray
 
     try:
-        with _environment("PYTHONPATH", os.pathsep.join(_import_folders())), _own_sigterm(), _loopback():
+        with _environment("PYTHONPATH", os.pathsep.join(_import_folders())), own_handler(signal.SIGTERM), _loopback():
             ray.init(
                 address="local",
                 num_cpus=max(cpus, os.cpu_count() or 1),
@@ -154,7 +154,7 @@ def _join(address: str) -> None:
     _ask(asked, ANSWER_S - (time.monotonic() - begin))
     package = str(Path(__file__).parents[1])
     try:
-        with _own_sigterm():
+        with own_handler(signal.SIGTERM):
             ray.init(
                 address=address,
                 log_to_driver=False,
@@ -170,14 +170,14 @@ def _join(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Keeps the handler of SIGTERM: Ray would put in its own, which leaves without the search's bookkeeping."""
-    before = signal.getsignal(signal.SIGTERM)
+def own_handler(number: int) -> Iterator[None]:
+    """Keeps the handler of a signal: Ray would put in its own, which leaves without our bookkeeping."""
+    before = signal.getsignal(number)
     try:
         yield
     finally:
         with contextlib.suppress(ValueError, TypeError):  # not the main thread, or a handler not set from Python
-            signal.signal(signal.SIGTERM, before)
+            signal.signal(number, before)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gas.errors import GasError, RunError
-from gas.evaluators._cluster import connect
+from gas.evaluators._cluster import connect, own_handler
 from gas.evaluators._work import reason_of
 from gas.trainer.job import Job, State, Tell, run_job
 from gas.trainer.recipe import recipe_from_text
@@ -80,7 +80,7 @@ def _fit(job: Job, workers: int, place: Path) -> None:
         ),
     )
     try:
-        with _own_sigint():
+        with own_handler(signal.SIGINT):  # Ray Train leaves its own behind
             result = trainer.fit()
     except SystemExit:  # how Ray Train's own handler of Ctrl-C leaves, when the workers have ended
         raise KeyboardInterrupt from None
@@ -109,17 +109,6 @@ def _loop(config: dict[str, Any]) -> None:
     except GasError as error:
         failed.write_text(json.dumps(str(error)), encoding="utf-8")
         raise
-
-
-@contextlib.contextmanager
-def _own_sigint() -> Iterator[None]:
-    """Puts the handler of Ctrl-C back: Ray Train leaves its own behind, which knows a training that is over."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError, TypeError):  # not the main thread, or a handler not set from Python
-            signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
