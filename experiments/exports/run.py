@@ -3,11 +3,11 @@
     PYTHONPATH=. python experiments/exports/run.py            # goes on where it was interrupted
     PYTHONPATH=. python experiments/exports/run.py --designs 10 --only hybrid
 
-Random designs stand at the least side from 64 pixels on at which they can (positions, windows and mask units are those
-of that side), those of the zoo at their own. Weights and norm statistics are disturbed, so that nothing is hidden by
-what begins at 0 or 1; where that makes float32 itself too coarse (activations grow from block to block), the design is
-looked at as initialised too, which its rows say (`weights`). The written files are loaded and compared as `gas export` does, in this process, and for every
-tenth design in a fresh one.
+Random designs stand at the least side from 64 pixels on at which they can (positions, windows and mask units are
+those of that side), those of the zoo at their own. Weights and norm statistics are disturbed, so that nothing is
+hidden by what begins at 0 or 1; where that makes float32 itself too coarse (activations grow from block to block),
+the design is looked at as initialised too, which its rows say (`weights`). The written files are loaded and compared
+as `gas export` does, in this process, and for every tenth design in a fresh one.
 """
 
 from __future__ import annotations
