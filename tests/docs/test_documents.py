@@ -73,6 +73,12 @@ def test_links_lead_to_files(page: Path) -> None:
             assert (page.parent / place).exists(), f"{page.name}: {place}"
 
 
+def test_every_experiment_is_among_the_numbers() -> None:
+    text = (ROOT / "docs" / "numbers.md").read_text(encoding="utf-8")
+    folders = {file.parent.name for file in (ROOT / "experiments").glob("*/README.md")}
+    assert {name for name in folders if f"(../experiments/{name})" not in text} == set()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_tutorial_runs(tmp_path: Path) -> None:
