@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Of a value with its spread, the value is meant where nothing else is said.
 SPREAD = ("_q1", "_q3", "_low", "_high")
 NO_METRIC = ("id", "number", "status", "reason", "origin", "worker", "fidelity", "architecture")
+WISHES = ("accuracy", "acc", "top1", "score")  # asked for where gas has a score, which it never calls an accuracy
 COSTS = tuple(name for name, unit in UNITS.items() if not unit.startswith("%"))
 
 
@@ -66,6 +67,9 @@ class Columns:
         text = describe(name, f"one of {', '.join(metrics)}{more}", known=known)
         if name in self._texts:
             text = text.partition("; did you mean")[0] + f"; did you mean the text '{name}', in quotes?"
+        elif name in WISHES and "proxy" in self._words:
+            led = f"'proxy', the score that led the search ({self._words['proxy']})"
+            text = text.partition("; did you mean")[0] + f"; did you mean {led}?"
         raise SettingError(f"{where}: {text}")
 
     def metric(self, name: str, where: str) -> str:

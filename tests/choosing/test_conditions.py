@@ -89,6 +89,7 @@ def test_a_condition_keeps_what_it_says(text: str, ids: str) -> None:
         ("macs < < 3 and blend > 1", r"cannot be read at character 8, '< 3 and blend > 1'"),
         (f"{MIXER} == 'mask' and (blend > 1", r"cannot be read at character \d+"),
         ("mcs < 3", r"where: got 'mcs'; expected one of id, .* or one of 3 decisions; did you mean 'macs'\?"),
+        ("top1 < 3", r"got 'top1'; expected .*; did you mean 'proxy', the score that led the search \(blend\)\?"),
         ("acuracy_blend < 3", r"where: got 'acuracy_blend'"),
         ("id == a", r"got 'a'; expected .*; did you mean the text 'a', in quotes\?"),
         ("macs", "which is 1000000; expected a comparison"),
