@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Callable, Mapping
 
-from gas import interrupts
 from gas.architecture import Architecture
 from gas.checks import Checks
 from gas.evaluation import Candidate
@@ -74,18 +73,14 @@ def _score(
     deadline: float,
     watch: Callable[[int], None],
 ) -> None:
-    ids = list(waiting)
-    left = list(range(len(ids)))[::-1]
-    while evaluator.pending or (left and time.monotonic() < deadline):
-        while left and evaluator.pending < evaluator.capacity and time.monotonic() < deadline:
-            number = left.pop()
-            evaluator.submit(Candidate(number, waiting[ids[number]], "finalist"))
-        interrupts.check()
-        outcomes = evaluator.collect(timeout=0.25)
+    ids, looked = list(waiting), 0
+    candidates = [Candidate(number, waiting[id], "finalist") for number, id in enumerate(ids)]
+    for outcomes in evaluator.outcomes(candidates, until=deadline):
         for outcome in outcomes:
             if outcome.reason:
                 checks.reasons[ids[outcome.number]] = outcome.reason
             else:
                 checks.scores[ids[outcome.number]] = dict(outcome.metrics)
         if outcomes:
-            watch(len(ids) - len(left) - evaluator.pending)
+            looked += len(outcomes)
+            watch(looked)

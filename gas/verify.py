@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gas import interrupts
 from gas.architecture import Architecture
 from gas.archive import Archive, front_of
 from gas.costs import latency, ratio
@@ -147,14 +146,11 @@ def score_references(
 ) -> dict[str, dict[str, float]]:
     """Proxy scores of designs that are no candidates: name -> metrics (empty where it failed or time ran out)."""
     scores: dict[str, dict[str, float]] = {name: {} for name in references}
-    numbers = {-1 - i: name for i, name in enumerate(references)}
-    waiting = dict(numbers)
-    deadline = time.monotonic() + timeout
-    while (waiting or evaluator.pending) and time.monotonic() < deadline:
-        while waiting and evaluator.pending < evaluator.capacity:
-            number, name = waiting.popitem()
-            evaluator.submit(Candidate(number, references[name], f"reference {name}"), evaluator.work.last_rung)
-        interrupts.check()
-        for outcome in evaluator.collect(timeout=0.25):
-            scores[numbers[outcome.number]] = {} if outcome.reason else dict(outcome.metrics)
+    names, deadline = list(references), time.monotonic() + timeout
+    candidates = [Candidate(-1 - i, references[name], f"reference {name}") for i, name in enumerate(names)]
+    for outcomes in evaluator.outcomes(candidates, rung=evaluator.work.last_rung, until=deadline):
+        for outcome in outcomes:
+            scores[names[-1 - outcome.number]] = {} if outcome.reason else dict(outcome.metrics)
+        if time.monotonic() >= deadline:
+            break
     return scores

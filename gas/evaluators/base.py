@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 
+from gas import interrupts
 from gas.errors import SettingError, describe
 from gas.evaluation import Candidate
 from gas.evaluators._work import Outcome, Task, Work
 from gas.registry import Registry
 
+PATIENCE_S = 0.25
 AUTO = "auto"
 """In place of a number of workers: as many as there is room for."""
 
@@ -75,6 +80,28 @@ class Evaluator(ABC):
         Each submitted candidate gives exactly one outcome. Where the wait is broken off (Ctrl-C), nothing is lost: a
         later call goes on.
         """
+
+    def outcomes(
+        self, candidates: Iterable[Candidate], *, rung: int = 0, until: float = math.inf
+    ) -> Iterator[list[Outcome]]:
+        """What comes of candidates, in whatever order, a few at a time; an empty list where nothing came for a moment.
+
+        Args:
+            candidates: Begun one after the other, as many as are worked on at a time.
+            rung: Of the work's ladder.
+            until: Time (`time.monotonic`) after which none is begun; those that were are waited for.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, also where Python dropped it.
+        """
+        waiting = list(candidates)[::-1]
+        while waiting or self.pending:
+            while waiting and self.pending < max(self.at_once, 1) and time.monotonic() < until:
+                self.submit(waiting.pop(), rung)
+            if not self.pending:
+                return
+            interrupts.check()
+            yield self.collect(PATIENCE_S)
 
     def notes(self) -> list[str]:
         """What has happened since the last call that a person may want to know: workers that came or went."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gas import interrupts
 from gas.architecture import Architecture
 from gas.errors import DesignError, RunError, SettingError, describe
 from gas.evaluation import Candidate
@@ -180,15 +179,9 @@ def evaluated(
         return
     name = "ray" if workers > 1 or address else "in_process"
     with create_evaluator(name, work, workers=workers if name == "ray" else 1, address=address) as evaluator:
-        waiting = list(enumerate(designs))
-        while waiting or evaluator.pending:
-            while waiting and evaluator.pending < max(evaluator.at_once, 1) and time.monotonic() < until:
-                number_, design = waiting.pop(0)
-                evaluator.submit(Candidate(number_, design))
-            if not evaluator.pending:
-                return
-            interrupts.check()
-            for outcome in evaluator.collect(1.0):
+        candidates = [Candidate(number_, design) for number_, design in enumerate(designs)]
+        for outcomes in evaluator.outcomes(candidates, until=until):
+            for outcome in outcomes:
                 yield designs[outcome.number], outcome
 
 

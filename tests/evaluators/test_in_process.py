@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 
 import pytest
 
@@ -68,3 +69,17 @@ def test_ctrl_c_loses_no_candidate(troubled, monkeypatch) -> None:
                 evaluator.collect(60.0)
         assert evaluator.pending == 1
         assert [o.number for o in evaluator.collect(60.0)] == [0]
+
+
+def test_outcomes_come_once_each_and_none_is_begun_after_the_time(troubled) -> None:
+    kinds = ("fine", "raises", "fine", "fine")
+    candidates = [troubled(number, what) for number, what in enumerate(kinds)]
+    with create("in_process", WORK) as evaluator:
+        came = [outcome for batch in evaluator.outcomes(candidates) for outcome in batch]
+        assert [outcome.number for outcome in came] == [0, 1, 2, 3]
+        assert [bool(outcome.reason) for outcome in came] == [False, True, False, False]
+        assert list(evaluator.outcomes(candidates, until=time.monotonic())) == []
+        assert evaluator.pending == 0
+        evaluator.submit(troubled(9))
+        late = [outcome.number for batch in evaluator.outcomes(candidates, until=0.0) for outcome in batch]
+        assert late == [9]  # what was begun is waited for

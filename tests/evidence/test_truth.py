@@ -85,7 +85,8 @@ def test_no_training_begins_after_the_time(tmp_path: Path) -> None:
 
 def test_each_seed_has_its_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("gas.evidence.truth.time", SimpleNamespace(monotonic=lambda: now[0]))
+    for module in ("gas.evidence.truth", "gas.evaluators.base"):
+        monkeypatch.setattr(f"{module}.time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def later(done: int, total: int, what: str) -> None:
         now[0] += 2.0
