@@ -99,6 +99,7 @@ def test_collecting_gives_up_at_its_timeout_and_goes_on_later(shared_ray: None, 
         evaluator.submit(troubled(1))
 
 
+@pytest.mark.slow
 def test_a_candidate_whose_worker_was_killed_by_another_is_scored_by_the_next(
     shared_ray: None, troubled, collect_all, tmp_path: Path
 ) -> None:

@@ -18,6 +18,8 @@ from gas.space import SearchSpace, load_space
 FOLDER = EXPERIMENTS / "search_efficiency"
 NAMES = ("problem", "samplers", "replay", "analytic", "real", "best_known", "summary")
 
+pytestmark = pytest.mark.slow  # its spaces are large, and the experiment is over
+
 
 @pytest.fixture(scope="module")
 def experiment() -> Iterator[SimpleNamespace]:
