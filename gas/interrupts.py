@@ -20,7 +20,7 @@ def listen() -> None:
     Whoever asks a program to end wants its bookkeeping done, by whatever signal they ask. SIGINT stays as it is where
     something else than Python's own handler stands there: a shell lets its background jobs ignore it.
     """
-    _asked.clear()
+    forget()
     with contextlib.suppress(ValueError):  # raised where this is not the main thread
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _interrupt)
@@ -28,6 +28,11 @@ def listen() -> None:
     if sys.unraisablehook is not _unraisable:
         _hooks.append(sys.unraisablehook)
         sys.unraisablehook = _unraisable
+
+
+def forget() -> None:
+    """Leaves nothing of what came: the command that it was meant for is over."""
+    _asked.clear()
 
 
 def check() -> None:

@@ -70,6 +70,12 @@ def test_both_signals_interrupt_and_a_new_command_begins_anew():
         assert (done.stdout, done.returncode) == ("heard\n", 0), number
 
 
+def test_what_comes_after_an_interrupted_command_is_not_interrupted():
+    text = "from gas.cli import app, main\n@app.cli.command()\ndef wait():\n    signal.raise_signal(signal.SIGINT)\n"
+    done = run(f"{text}\nprint(main(['wait']))\ninterrupts.check()\nprint('on')")
+    assert (done.stdout, done.stderr) == ("130\non\n", "gas: interrupted\n")
+
+
 def test_a_signal_that_the_shell_has_it_ignore_stays_ignored():
     done = run("interrupts.listen()\nsignal.raise_signal(signal.SIGINT)\ninterrupts.check()\nprint(1)", ignoring=True)
     assert (done.stdout, done.returncode) == ("1\n", 0)

@@ -36,3 +36,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone. Python will flush once more at its end, and may do so into the void.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    finally:
+        interrupts.forget()
