@@ -111,13 +111,23 @@ def save_int8(source: Path, path: Path) -> None:
     Args:
         source: The model in float32.
         path: Ends in `.onnx`.
+
+    Raises:
+        ExportError: ONNX Runtime cannot.
     """
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with _quiet():
-        quantize_dynamic(
-            source, path, op_types_to_quantize=[*INT8_OPERATORS], per_channel=True, weight_type=QuantType.QInt8
-        )
+    model = onnx.load(source)
+    # What torch.export notes of shapes within: the quantiser turns weights over, and then takes the notes for a mistake.
+    del model.graph.value_info[:]
+    options = {"op_types_to_quantize": [*INT8_OPERATORS], "per_channel": True, "weight_type": QuantType.QInt8}
+    try:
+        with _quiet():
+            quantize_dynamic(model, path, **options)
+    except Exception as error:  # of many kinds, some of them onnx's own
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ExportError(f"int8: ONNX Runtime cannot bring the design to 8 bits: {first}") from error
 
 
 def versions(formats: Sequence[str]) -> dict[str, str]:
