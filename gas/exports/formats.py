@@ -119,7 +119,7 @@ def save_int8(source: Path, path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = onnx.load(source)
-    # What torch.export notes of shapes within: the quantiser turns weights over, and then takes the notes for a mistake.
+    # What torch.export notes of shapes within: the quantiser turns weights over, and then takes the notes for mistakes.
     del model.graph.value_info[:]
     options = {"op_types_to_quantize": [*INT8_OPERATORS], "per_channel": True, "weight_type": QuantType.QInt8}
     try:
