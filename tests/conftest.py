@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,9 +34,6 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
-# Operators live as long as the library object that defined them.
-_LIBRARIES: list[torch.library.Library] = []
-
 
 @pytest.fixture(scope="session", autouse=True)
 def gas_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -52,30 +47,9 @@ def gas_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def timm() -> ModuleType:
     """Timm, the public implementations that ours are compared with. Missing, it is an error and never a skip."""
-    _make_torchvision_importable()
+    from gas.exports.checker import help_torchvision
+
+    help_torchvision()
     import timm
 
     return timm
-
-
-def _make_torchvision_importable() -> None:
-    """Gives torchvision the two operators it expects, where its compiled half is absent.
-
-    There is no build of torchvision for some builds of torch; its Python half, which is all that timm needs, then fails
-    at import with a RuntimeError, because it describes operators that were never defined. On an ordinary torch the
-    plain import works and nothing is touched.
-    """
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-    else:
-        return
-    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]  # what the failed import left half made
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for operator in ("nms", "qnms"):
-        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _LIBRARIES.append(library)
-    importlib.import_module("torchvision")

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib
 import logging
 import sys
 import tempfile
@@ -50,7 +49,6 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
-    make_timm_importable()
     out = Path(args.out)
     done = {(row["space"], row["design"]) for row in read(out)}
     for number, (space, name, design) in enumerate(designs(args.designs)):
@@ -106,7 +104,7 @@ def exported(
     model = build(design, seed=0)
     if disturb:
         disturbed(model)
-    run = in_fresh if process == "fresh" else checker.check
+    run = fresh if process == "fresh" else checker.check
     with tempfile.TemporaryDirectory(prefix="gas-exports-") as folder:
         options = {"name": f"{name}_{design.id}", "model": model, "seconds": SECONDS, "run": run}
         result = export_design(design, folder, formats=formats, **options)
@@ -129,15 +127,6 @@ def exported(
     return rows
 
 
-def in_fresh(request: dict) -> dict:
-    """What the checker answers in a fresh process; for timm, which needs help to be imported on some machines, here."""
-    answer = fresh({**request, "parts": [part for part in request["parts"] if part != "timm"]})
-    if "timm" in request["parts"]:
-        with torch.no_grad():
-            answer["timm"] = checker.check_timm(Path(request["folder"]), request["name"], request["images"][:2])
-    return answer
-
-
 def disturbed(model: Network) -> Network:
     """Weights and statistics as if the model had been trained a little."""
     generator = torch.Generator().manual_seed(0)
@@ -147,24 +136,6 @@ def disturbed(model: Network) -> Network:
                 noise = torch.randn(tensor.shape, generator=generator).clamp(-2, 2)
                 tensor.mul_(1.0 + 0.2 * noise) if key.endswith("running_var") else tensor.add_(0.02 * noise)
     return model.eval()
-
-
-def make_timm_importable() -> None:
-    """Gives torchvision the two operators it lacks beside some builds of torch; timm needs its Python half alone."""
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        LIBRARIES.append(library)
-    except ImportError:
-        pass
-
-
-LIBRARIES: list[torch.library.Library] = []  # operators live as long as the library that defined them
 
 
 def read(path: Path) -> list[dict]:

@@ -9,6 +9,7 @@ imported where it is looked at. The package itself only names it, except where m
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 import warnings
@@ -105,6 +106,7 @@ def check_timm(folder: Path, name: str, x: torch.Tensor) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            help_torchvision()
             import timm
             from timm.models import group_parameters
     except Exception as error:  # whatever an optional package fails with: it is told
@@ -126,6 +128,30 @@ def check_timm(folder: Path, name: str, x: torch.Tensor) -> dict[str, Any]:
     model.reset_classifier(3)
     found["few"] = list(model(x).shape)
     return found
+
+
+def help_torchvision() -> None:
+    """Lets torchvision, which timm imports, be imported beside a build of torch for which its compiled half is missing.
+
+    Its Python half, all that timm needs, then fails while it describes two operators that nothing has defined. Where
+    torchvision imports by itself, or is not there, nothing is touched.
+    """
+    try:
+        importlib.import_module("torchvision")
+    except ImportError:
+        return
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]  # what the failed import left half made
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _LIBRARIES.append(library)
+
+
+_LIBRARIES: list[torch.library.Library] = []  # operators live as long as the library that defined them
 
 
 def check_pt2(path: Path, images: torch.Tensor) -> list[torch.Tensor]:

@@ -62,7 +62,8 @@ def test_every_format_is_written_and_told(exported):
     assert {path.name for path in folder.iterdir()} == {f"folding{s}" for part in SUFFIXES.values() for s in part}
     assert set(result.paths) == set(folder.iterdir())
     checks = result.checks
-    assert checks.formats.keys() | checks.skipped.keys() == {"timm", "onnx", "int8", "pt2"}
+    assert checks.formats.keys() == {"timm", "onnx", "int8", "pt2"}  # timm too: what it lacks here is made up for
+    assert not checks.skipped
     assert max(checks.formats["onnx"], checks.formats["pt2"]) <= 1e-4
     assert 0 < checks.formats["int8"] < 0.5
     assert result.speed.low <= result.speed.ratio <= result.speed.high
