@@ -5,6 +5,7 @@ Shapes: B images, R side of an image, pixels from 0 to 1.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gas.errors import GasError, SettingError, describe
+from gas.exports.checker import help_torchvision
 from gas.exports.trained import facts_of
 from gas.exports.weights import load_weights
 from gas.model import build
@@ -108,7 +110,9 @@ def _design(name: str, *, need: bool) -> Any:
 
 
 def _of_timm(name: str, weights: str, classes: Sequence[str]) -> Teacher:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # gas downloads nothing unasked; read when timm is imported
     try:
+        help_torchvision()
         import timm
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that does not fit this torch
         first = str(error).splitlines()[0]
@@ -121,6 +125,7 @@ def _of_timm(name: str, weights: str, classes: Sequence[str]) -> Teacher:
     except Exception as error:  # whatever a download may raise
         first = (str(error).splitlines() or [""])[0] or type(error).__name__
         text = f"the weights of timm's {name} cannot be had: {first}; expected {name}+WEIGHTS.safetensors"
+        text += ", or HF_HUB_OFFLINE=0 in the environment, to have timm fetch them"
         raise SettingError(f"teacher: {text}") from error
     if weights:
         _fill(network, weights)
