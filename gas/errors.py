@@ -65,6 +65,11 @@ class ExportError(GasError):
     """An exported file that does not reproduce its design."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an exception of somebody else's says, in one line; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or None where nothing is alike."""
     found = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)

@@ -26,7 +26,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gas.archive import Archive, event_times
-from gas.errors import RunError, SettingError, describe
+from gas.errors import RunError, SettingError, describe, first_line
 from gas.evaluation import Constraint, Evaluation, Status
 from gas.run import Run
 from gas.space.tree import Decision
@@ -198,15 +198,15 @@ def _opened(storage: str) -> Iterator[BaseStorage]:
     except RunError:
         raise
     except Exception as error:  # SQLAlchemy's, its drivers', the file system's: each has kinds of its own
-        raise RunError(f"{storage}: cannot be opened: {_first_line(error)}") from error
+        raise RunError(f"{storage}: cannot be opened: {first_line(error)}") from error
     try:
         yield opened
     except (OSError, ImportError, ValueError) as error:
-        raise RunError(f"{storage}: cannot be written: {_first_line(error)}") from error
+        raise RunError(f"{storage}: cannot be written: {first_line(error)}") from error
     except Exception as error:
         if not type(error).__module__.startswith(("sqlalchemy", "optuna")):
             raise
-        raise RunError(f"{storage}: cannot be written: {_first_line(error)}") from error
+        raise RunError(f"{storage}: cannot be written: {first_line(error)}") from error
     finally:
         if isinstance(opened, RDBStorage):
             opened.remove_session()
@@ -224,11 +224,6 @@ def _check_journal(file: Path) -> None:
         if isinstance(told, dict) and "op_code" in told:
             return
     raise RunError(f"{file}: got a file that is no journal of Optuna; expected one, or a name that is free")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 @contextlib.contextmanager

@@ -64,12 +64,14 @@ class Columns:
         metrics = [c for c in self.names if c not in self._decisions and c not in ("architecture", "fidelity")]
         more = f" or one of {len(self._decisions)} decisions" if self._decisions else ""
         known = [*metrics, *self._decisions, *self._words]
-        text = describe(name, f"one of {', '.join(metrics)}{more}", known=known)
+        expected = f"one of {', '.join(metrics)}{more}"
         if name in self._texts:
-            text = text.partition("; did you mean")[0] + f"; did you mean the text '{name}', in quotes?"
+            text = f"{describe(name, expected)}; did you mean the text '{name}', in quotes?"
         elif name in WISHES and "proxy" in self._words:
             led = f"'proxy', the score that led the search ({self._words['proxy']})"
-            text = text.partition("; did you mean")[0] + f"; did you mean {led}?"
+            text = f"{describe(name, expected)}; did you mean {led}?"
+        else:
+            text = describe(name, expected, known=known)
         raise SettingError(f"{where}: {text}")
 
     def metric(self, name: str, where: str) -> str:

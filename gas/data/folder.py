@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gas.data.base import ImageData, image_data, split
 from gas.data.cache import cache_folder, read_arrays, write_arrays
-from gas.errors import DataError, describe
+from gas.errors import DataError, describe, first_line
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 IMAGES, VALIDATION = 4096, 1024
@@ -183,7 +183,7 @@ def _fill(pixels: NDArray[np.uint8], row: int, file: Path) -> tuple[str, bool]:
         pixels[row] = _pixels(file, pixels.shape[1])
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         # With a number it was the system that failed (no permission, a lost disk), not the image.
-        return (str(error).splitlines() or [""])[0] or type(error).__name__, getattr(error, "errno", None) is None
+        return first_line(error), getattr(error, "errno", None) is None
     return "", True
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from gas.costs.targets.cpu_onnxruntime import OPSET
-from gas.errors import ExportError, SettingError, describe
+from gas.errors import ExportError, SettingError, describe, first_line
 
 SUFFIXES = {  # what each format writes, after the design's name
     "source": (".py", ".safetensors", ".yaml", ".md"),
@@ -126,8 +126,7 @@ def save_int8(source: Path, path: Path) -> None:
         with _quiet():
             quantize_dynamic(model, path, **options)
     except Exception as error:  # of many kinds, some of them onnx's own
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ExportError(f"int8: ONNX Runtime cannot bring the design to 8 bits: {first}") from error
+        raise ExportError(f"int8: ONNX Runtime cannot bring the design to 8 bits: {first_line(error)}") from error
 
 
 def versions(formats: Sequence[str]) -> dict[str, str]:
@@ -142,8 +141,7 @@ def _program(model: nn.Module, images: torch.Tensor) -> torch.export.ExportedPro
         with _quiet(), torch.no_grad():
             return torch.export.export(model, (images,), dynamic_shapes=sizes)
     except Exception as error:  # torch raises of many kinds here, some of them its own
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ExportError(f"torch.export: cannot follow the design: {first}") from error
+        raise ExportError(f"torch.export: cannot follow the design: {first_line(error)}") from error
 
 
 def _takes(path: Path, images: torch.Tensor) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from gas.architecture import Architecture
-from gas.errors import SettingError
+from gas.errors import SettingError, first_line
 from gas.exports.standalone import ExportResult, export_design
 from gas.exports.weights import load_weights
 from gas.model import build, with_classes
@@ -54,5 +54,5 @@ def facts_of(file: str | os.PathLike) -> dict[str, Any]:
             words = dict(opened.metadata() or {})
         return {name: json.loads(text) if name in LISTS else text for name, text in words.items()}
     except (OSError, SafetensorError, ValueError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise SettingError(f"weights: {file} is no safetensors file that can be read: {reason}") from error
+        text = f"weights: {file} is no safetensors file that can be read: {first_line(error)}"
+        raise SettingError(text) from error

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from gas.errors import first_line
 from gas.trainer.drawing import seed_of
 from gas.trainer.recipe import TrainingRecipe
 
@@ -74,7 +75,7 @@ def read_image(
         with Image.open(file) as opened:
             image = opened.convert("RGB")
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return (str(error).splitlines() or [""])[0] or type(error).__name__
+        return first_line(error)
     box = random_box(image.size, recipe.crop, rng) if random else central_box(image.size, recipe.central)
     return np.array(image.crop(box).resize((resolution, resolution), how))
 

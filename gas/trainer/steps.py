@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gas.architecture import Architecture
-from gas.errors import RunError, SettingError, describe
+from gas.errors import RunError, SettingError, describe, first_line
 from gas.model import Network, set_drop_path
 from gas.trainer.augment import Group, augmented
 from gas.trainer.drawing import order_of, seed_of
@@ -315,7 +315,7 @@ class Trainer:
             self.seconds, self._at_start = float(state["seconds"]), float(state["at_start"])
             self.rows, self._stream = list(state["rows"]), None
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise RunError(f"resume: the checkpoint is damaged: {str(error).splitlines()[0]}") from error
+            raise RunError(f"resume: the checkpoint is damaged: {first_line(error)}") from error
 
 
 def _joined(pieces: list[Group]) -> Group:

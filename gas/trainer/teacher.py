@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gas.errors import GasError, SettingError, describe
+from gas.errors import GasError, SettingError, describe, first_line
 from gas.exports.checker import help_torchvision
 from gas.exports.trained import facts_of
 from gas.exports.weights import load_weights
@@ -115,7 +115,7 @@ def _of_timm(name: str, weights: str, classes: Sequence[str]) -> Teacher:
         help_torchvision()
         import timm
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that does not fit this torch
-        first = str(error).splitlines()[0]
+        first = first_line(error)
         what = f"{name} is no design, and timm cannot be imported ({first})"
         raise SettingError(f"teacher: {what}; expected DESIGN+WEIGHTS.safetensors, or pip install timm") from error
     if name.partition(".")[0] not in timm.list_models():
@@ -123,7 +123,7 @@ def _of_timm(name: str, weights: str, classes: Sequence[str]) -> Teacher:
     try:
         network = timm.create_model(name, pretrained=not weights, **({"num_classes": len(classes)} if weights else {}))
     except Exception as error:  # whatever a download may raise
-        first = (str(error).splitlines() or [""])[0] or type(error).__name__
+        first = first_line(error)
         text = f"the weights of timm's {name} cannot be had: {first}; expected {name}+WEIGHTS.safetensors"
         text += ", or HF_HUB_OFFLINE=0 in the environment, to have timm fetch them"
         raise SettingError(f"teacher: {text}") from error

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gas.data import ImageData
+from gas.errors import first_line
 from gas.training.augment import augmented
 from gas.training.casting import autocast
 from gas.training.deadline import check_deadline
@@ -188,7 +189,7 @@ class Training:
         try:
             self._restore(snapshot)
         except (KeyError, RuntimeError) as error:
-            raise ValueError(f"state: damaged: {str(error).splitlines()[0]}") from error
+            raise ValueError(f"state: damaged: {first_line(error)}") from error
         if self.step > self.recipe.steps:
             raise ValueError(f"state: got a training of {self.step} steps; expected at most {self.recipe.steps}")
 
@@ -284,7 +285,7 @@ def _strictness(deterministic: bool) -> Iterator[None]:
     except RuntimeError as error:
         if "deterministic" not in str(error):
             raise
-        first = str(error).splitlines()[0]
+        first = first_line(error)
         raise ValueError(f"deterministic: the design needs what torch cannot repeat exactly: {first}") from error
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from gas.errors import describe
+from gas.errors import describe, first_line
 
 FORMAT = "gas-training-1"
 _ENTRY = "gas"
@@ -48,8 +48,8 @@ class Snapshot:
             words = dict(json.loads(json.loads(state[8 : 8 + length])["__metadata__"][_ENTRY]))
             tensors = load(state)
         except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-            first = (str(error).splitlines() or [""])[0]
-            raise ValueError(f"state: {len(state)} bytes that are no state of a training: {first}") from error
+            text = f"state: {len(state)} bytes that are no state of a training: {first_line(error)}"
+            raise ValueError(text) from error
         digest = words.pop("digest", "")
         for name, value in {"format": FORMAT, **expected}.items():
             if words.get(name) != value:

@@ -45,9 +45,8 @@
   function webgl() { return Boolean(document.createElement("canvas").getContext("webgl")); }
 
   function drawAll() {
-    const able = webgl();
     for (const name of Object.keys(data.figures)) {
-      if (name === "parallel" && !able) byId("no-webgl").hidden = false;
+      if (name === "parallel" && !webgl()) byId("no-webgl").hidden = false;
       else draw(name);
     }
   }
