@@ -53,3 +53,20 @@ def timm() -> ModuleType:
     import timm
 
     return timm
+
+
+@pytest.fixture
+def quick() -> Iterator[None]:
+    """The made-up proxy `quick` is known, and nothing counts as scored at the start."""
+    from small_search import quick_proxy
+
+    with quick_proxy():
+        yield
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Path:
+    """File of the small space that `quick` is for; a module may have another of its own."""
+    from small_search import written
+
+    return written(tmp_path)

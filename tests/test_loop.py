@@ -4,12 +4,11 @@ import dataclasses
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from small_loop import BOUND, OBJECTIVES, Lifo, cut, loop_in, named, outcome_of
-from small_search import SCORED, SIZE, fails, macs, quick_proxy, written
+from small_search import SCORED, SIZE, fails, macs, written
 
 from gas.errors import RunError
 from gas.evaluation import Candidate, Constraint, Evaluation, Objective, Status
@@ -48,10 +47,7 @@ class Forgetful(Recording):
         return asked
 
 
-@pytest.fixture(autouse=True)
-def _quick() -> Iterator[None]:
-    with quick_proxy():
-        yield
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_search import BODY, QUICK, SCORED, quick_proxy, told, written
+from small_search import BODY, QUICK, SCORED, told, written
 
 import gas
 from gas.architecture import Architecture
@@ -19,11 +18,7 @@ from gas.run import open_run
 from gas.session import Session, search
 from gas.space import SearchSpace, load, load_space
 
-
-@pytest.fixture(autouse=True)
-def _quick() -> Iterator[None]:
-    with quick_proxy():
-        yield
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(scope="module")

@@ -33,10 +33,7 @@ PICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "ma
 QUICKLY_S = 20.0  # what hangs takes for ever; a loaded machine takes its time
 
 
-@pytest.fixture(autouse=True)
-def _quick() -> Iterator[None]:
-    with quick_proxy():
-        yield
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(scope="module")

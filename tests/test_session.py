@@ -6,7 +6,6 @@ import fcntl
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,7 @@ from gas.run import Run
 from gas.session import Session, search
 from gas.space import load_space
 
-
-@pytest.fixture(autouse=True)
-def _quick() -> Iterator[None]:
-    with quick_proxy():
-        yield
-
-
-@pytest.fixture
-def space(tmp_path: Path) -> Path:
-    return written(tmp_path)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def test_a_search_leaves_a_run_that_says_all_about_itself(space: Path, tmp_path: Path) -> None:

@@ -7,11 +7,10 @@ import os
 import re
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_search import BEGIN_S, QUICK, SCORED, command, quick_proxy, timed_space, told, wait_for, written
+from small_search import BEGIN_S, QUICK, SCORED, command, timed_space, told, wait_for, written
 
 from gas.cli import main
 from gas.costs import latency
@@ -21,16 +20,7 @@ from gas.loop import Progress
 from gas.run import open_run
 from gas.session import Session, search
 
-
-@pytest.fixture(autouse=True)
-def _quick() -> Iterator[None]:
-    with quick_proxy():
-        yield
-
-
-@pytest.fixture
-def space(tmp_path: Path) -> Path:
-    return written(tmp_path)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture

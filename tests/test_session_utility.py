@@ -56,11 +56,6 @@ def _proxies() -> Iterator[None]:
             PROXIES._table.pop("share")
 
 
-@pytest.fixture
-def space(tmp_path: Path) -> Path:
-    return written(tmp_path)
-
-
 def netscore(architecture: Architecture) -> float:
     """By hand; NaN where there is no accuracy."""
     cost = gas.cost(architecture)

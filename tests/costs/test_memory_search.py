@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
 import pytest
 import small_search
 import yaml
-from small_search import QUICK, SCORED, quick_proxy, written
+from small_search import QUICK, SCORED, written
 
 from gas.architecture import Architecture
 from gas.cli import main
@@ -37,10 +36,7 @@ constraints: {{memory: {{max: {BOUND}}}}}
 """
 
 
-@pytest.fixture(autouse=True)
-def _quick() -> Iterator[None]:
-    with quick_proxy():
-        yield
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def bounded(text: str) -> SearchSpace:

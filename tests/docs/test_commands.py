@@ -27,7 +27,7 @@ SHORTER = {
     r"gas train --out trained --resume": "",
 }
 FEW = 'proxy="short_training", budget=4, generator="random", fidelity={"images": 64, "validation": 64, "batch": 8}'
-PLACES = {"/data/imagenet": "imagenet", " --mlflow sqlite:///mlflow.db": " --mlflow sqlite:///mlflow.db"}
+PLACES = {"/data/imagenet": "imagenet"}
 if importlib.util.find_spec("mlflow") is None:
     PLACES[" --mlflow sqlite:///mlflow.db"] = ""  # an optional package; tests/test_trackers.py has it stand in
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_loop import BOUND, OBJECTIVES, Lifo, loop_in
-from small_search import SPACE, macs, quick_proxy, score
+from small_search import SPACE, macs, score
 
 from gas.architecture import Architecture
 from gas.archive import Archive, States
@@ -74,10 +73,7 @@ class Recording(RandomGenerator):
         self.told.append(evaluation)
 
 
-@pytest.fixture(autouse=True)
-def _quick() -> Iterator[None]:
-    with quick_proxy():
-        yield
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def raises(error: Exception):

@@ -6,13 +6,12 @@ import math
 import struct
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
-from small_search import QUICK, quick_proxy, written
+from small_search import QUICK
 from tensorboardX.proto import event_pb2
 
 from gas.cli import main
@@ -22,16 +21,7 @@ from gas.session import Session, search
 from gas.trackers import Point, Trackers, trackers_of
 from gas.trackers import mlflow as tracker_module
 
-
-@pytest.fixture(autouse=True)
-def _quick() -> Iterator[None]:
-    with quick_proxy():
-        yield
-
-
-@pytest.fixture
-def space(tmp_path: Path) -> Path:
-    return written(tmp_path)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def scalars(run: Path) -> dict[str, dict[int, float]]:
